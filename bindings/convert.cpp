@@ -1,0 +1,268 @@
+#include "convert.h"
+
+#include <nanobind/ndarray.h>
+
+#include <bit>
+#include <cstring>
+#include <string>
+
+using cyxwiz::DType;
+using cyxwiz::DTypeError;
+using cyxwiz::Shape;
+using cyxwiz::ShapeError;
+using cyxwiz::Tensor;
+
+namespace {
+
+/// Memory of a Python object, which lives as long as the Buffer does.
+class BorrowedBuffer final : public cyxwiz::Buffer {
+ public:
+  BorrowedBuffer(const cyxwiz::Device* device, Py_buffer view)
+      : Buffer(device, view.buf, view.len, /*writable=*/false), view_(view) {}
+  ~BorrowedBuffer() override {
+    if (!Py_IsInitialized()) return;  // the process ends, and the object with it
+    const nb::gil_scoped_acquire gil;
+    PyBuffer_Release(&view_);
+  }
+
+ private:
+  Py_buffer view_;
+};
+
+nb::object numpy(const char* attribute) { return nb::module_::import_("numpy").attr(attribute); }
+
+/// The dtype of a buffer's elements, by the struct module's letters and the item size.
+bool dtype_of(const Py_buffer& view, DType& dtype) {
+  const char* format = view.format ? view.format : "B";
+  const bool native = std::endian::native == std::endian::little ? *format != '>' && *format != '!'
+                                                                 : *format != '<';
+  if (!native) return false;
+  if (std::strchr("<>=@!", *format)) ++format;
+  if (std::strlen(format) != 1) return false;
+  for (DType t : {DType::kBool, DType::kUInt8, DType::kInt8, DType::kInt16, DType::kInt32,
+                  DType::kInt64, DType::kFloat32, DType::kFloat64}) {
+    const char* letters = t == DType::kBool        ? "?"
+                          : t == DType::kUInt8     ? "B"
+                          : cyxwiz::is_floating(t) ? "fd"
+                                                   : "bhilq";
+    if (std::strchr(letters, *format) && view.itemsize == cyxwiz::item_size(t)) {
+      dtype = t;
+      return true;
+    }
+  }
+  return false;
+}
+
+[[noreturn]] void refuse_dtype(nb::handle array) {
+  const std::string found = nb::str(array.attr("dtype")).c_str();
+  throw DTypeError("an array of dtype " + found +
+                   " can't become a Tensor: the dtypes are bool, uint8, int8, int16, int32, int64, "
+                   "float32 and float64; convert it first, with array.astype(...)");
+}
+
+Tensor share(nb::handle array) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(array.ptr(), &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) {
+    PyErr_Clear();
+    refuse_dtype(array);
+  }
+  DType dtype;
+  if (!dtype_of(view, dtype)) {
+    PyBuffer_Release(&view);
+    refuse_dtype(array);
+  }
+  Shape shape;
+  try {
+    shape = Shape(std::span<const int64_t>(view.shape, static_cast<size_t>(view.ndim)));
+  } catch (...) {
+    PyBuffer_Release(&view);
+    throw;
+  }
+  const cyxwiz::Device* device = cyxwiz::devices().front();  // the host
+  return from_buffer(std::make_shared<BorrowedBuffer>(device, view), 0, shape, dtype);
+}
+
+Tensor copy_of(nb::handle array) {
+  const nb::object dense = numpy("ascontiguousarray")(array).attr("reshape")(array.attr("shape"));
+  const Tensor shared = share(dense);
+  return cyxwiz::from_data(shared.data(), shared.shape(), shared.dtype());
+}
+
+nb::object native(nb::handle array) {
+  const nb::object dtype = array.attr("dtype");
+  if (nb::cast<bool>(dtype.attr("isnative"))) return nb::borrow(array);
+  return array.attr("astype")(dtype.attr("newbyteorder")("="));
+}
+
+bool is_number(nb::handle object) {
+  return PyFloat_Check(object.ptr()) || PyLong_Check(object.ptr());
+}
+
+Tensor number(nb::handle object) {
+  if (PyFloat_Check(object.ptr())) return Tensor(PyFloat_AS_DOUBLE(object.ptr()));
+  if (PyBool_Check(object.ptr())) {
+    return cyxwiz::astype(Tensor(int64_t{object.ptr() == Py_True}), DType::kBool);
+  }
+  const long long value = PyLong_AsLongLong(object.ptr());
+  if (value == -1 && PyErr_Occurred()) throw nb::python_error();
+  return Tensor(static_cast<int64_t>(value));
+}
+
+/// Python floats in lists are float32, as they are everywhere: NumPy makes them float64.
+bool holds_plain_numbers(nb::handle data) {
+  return PyList_Check(data.ptr()) || PyTuple_Check(data.ptr()) || is_number(data);
+}
+
+}  // namespace
+
+Tensor to_operand(nb::handle object) {
+  if (nb::isinstance<Tensor>(object)) return nb::cast<const Tensor&>(object);
+  if (is_number(object)) return number(object);
+  return from_python(object, nb::none());
+}
+
+Tensor to_tensor(nb::handle object) {
+  if (nb::isinstance<Tensor>(object)) return nb::cast<const Tensor&>(object);
+  if (!is_number(object)) return from_python(object, nb::none());
+  const Tensor plain = number(object);
+  // A number as a Tensor of its own no longer gives way to what it meets.
+  if (plain.dtype() == DType::kFloat64) return astype(plain, DType::kFloat32);
+  const uint8_t truth = object.ptr() == Py_True;
+  if (plain.dtype() == DType::kBool) return cyxwiz::from_data(&truth, {}, DType::kBool);
+  const int64_t value = PyLong_AsLongLong(object.ptr());
+  return cyxwiz::from_data(&value, {}, DType::kInt64);
+}
+
+Tensor from_python(nb::handle data, nb::handle dtype) {
+  if (nb::isinstance<Tensor>(data)) {
+    const Tensor& tensor = nb::cast<const Tensor&>(data);
+    return dtype.is_none() ? tensor : astype(tensor, to_dtype(dtype));
+  }
+  const bool plain = holds_plain_numbers(data);
+  nb::object array;
+  try {
+    array = numpy("asarray")(data);
+  } catch (nb::python_error& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    throw ShapeError("Tensor: the nested lists do not make a rectangle");
+  }
+  array = native(array);
+  const std::string kind = nb::str(array.attr("dtype").attr("kind")).c_str();
+  if (kind == "O" || kind == "U" || kind == "S") {
+    const std::string type = nb::str(data.type().attr("__name__")).c_str();
+    throw DTypeError(
+        "a " + type + " of " + (kind == "O" ? "mixed objects" : "strings") +
+        " can't become a Tensor: it takes numbers, nested lists of numbers, arrays and "
+        "tensors");
+  }
+  if (plain && kind == "f" && dtype.is_none()) array = array.attr("astype")("float32");
+  const Tensor tensor = copy_of(array);
+  return dtype.is_none() ? tensor : astype(tensor, to_dtype(dtype));
+}
+
+Tensor from_numpy(nb::handle array) {
+  if (!nb::isinstance(array, numpy("ndarray"))) {
+    return from_python(array, nb::none());
+  }
+  const nb::object fitting = native(array);
+  if (nb::cast<bool>(fitting.attr("flags").attr("c_contiguous"))) return share(fitting);
+  return copy_of(fitting);
+}
+
+void evaluate_without_gil(std::span<const Tensor> tensors) {
+  const nb::gil_scoped_release release;
+  cyxwiz::evaluate(tensors);
+}
+
+nb::object to_numpy(const Tensor& tensor) {
+  evaluate_without_gil({&tensor, 1});
+  // The array's base keeps the value alive, also after the Tensor was rebound.
+  auto* owner = new Tensor(tensor);  // NOLINT: the capsule below owns it
+  const nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
+  size_t shape[cyxwiz::kMaxRank];
+  for (int i = 0; i < tensor.rank(); ++i) shape[i] = static_cast<size_t>(tensor.shape()[i]);
+  const DType t = tensor.dtype();
+  const nb::dlpack::dtype_code code = t == DType::kBool        ? nb::dlpack::dtype_code::Bool
+                                      : t == DType::kUInt8     ? nb::dlpack::dtype_code::UInt
+                                      : cyxwiz::is_floating(t) ? nb::dlpack::dtype_code::Float
+                                                               : nb::dlpack::dtype_code::Int;
+  const nb::dlpack::dtype dtype{static_cast<uint8_t>(code),
+                                static_cast<uint8_t>(cyxwiz::item_size(t) * 8), 1};
+  return nb::cast(nb::ndarray<nb::numpy, nb::ro>(tensor.data(), static_cast<size_t>(tensor.rank()),
+                                                 shape, capsule, nullptr, dtype));
+}
+
+DType to_dtype(nb::handle object) {
+  if (nb::isinstance<PyDType>(object)) return nb::cast<const PyDType&>(object).value;
+  if (nb::isinstance<nb::str>(object)) {
+    return cyxwiz::dtype_from_name(nb::cast<std::string>(object));
+  }
+  if (object.is((PyObject*)&PyFloat_Type)) return DType::kFloat32;
+  if (object.is((PyObject*)&PyLong_Type)) return DType::kInt64;
+  if (object.is((PyObject*)&PyBool_Type)) return DType::kBool;
+  return cyxwiz::dtype_from_name(nb::str(numpy("dtype")(object).attr("name")).c_str());
+}
+
+Shape to_shape(nb::handle object) {
+  Shape shape;
+  if (PyIndex_Check(object.ptr())) {
+    shape.push_back(nb::cast<int64_t>(nb::int_(nb::borrow(object))));
+    return shape;
+  }
+  for (nb::handle size : object) shape.push_back(nb::cast<int64_t>(nb::int_(nb::borrow(size))));
+  return shape;
+}
+
+cyxwiz::Axes to_axes(nb::handle object) {
+  if (object.is_none()) return {};
+  const Shape axes = to_shape(object);
+  return {axes.begin(), axes.end()};
+}
+
+nb::object from_shape(const Shape& shape) {
+  // Never released: types outlive every Tensor.
+  static PyObject* type = nb::module_::import_("pycyxwiz._shape").attr("Shape").inc_ref().ptr();
+  nb::list sizes;
+  for (int64_t size : shape) sizes.append(size);
+  return nb::handle(type)(sizes);
+}
+
+std::vector<Tensor> to_tensors(nb::handle sequence) {
+  std::vector<Tensor> tensors;
+  for (nb::handle item : sequence) tensors.push_back(to_tensor(item));
+  return tensors;
+}
+
+nb::list to_list(const std::vector<Tensor>& tensors) {
+  nb::list list;
+  for (const Tensor& tensor : tensors) list.append(tensor);
+  return list;
+}
+
+nb::object to_number(const Tensor& tensor) {
+  if (tensor.size() != 1) {
+    throw cyxwiz::ValueError("item: only a tensor of one element is a number, this one has shape " +
+                             cyxwiz::to_string(tensor.shape()));
+  }
+  evaluate_without_gil({&tensor, 1});
+  const void* data = tensor.data();
+  switch (tensor.dtype()) {
+    case DType::kBool:
+      return nb::bool_(*static_cast<const uint8_t*>(data) != 0);
+    case DType::kUInt8:
+      return nb::int_(*static_cast<const uint8_t*>(data));
+    case DType::kInt8:
+      return nb::int_(*static_cast<const int8_t*>(data));
+    case DType::kInt16:
+      return nb::int_(*static_cast<const int16_t*>(data));
+    case DType::kInt32:
+      return nb::int_(*static_cast<const int32_t*>(data));
+    case DType::kInt64:
+      return nb::int_(*static_cast<const int64_t*>(data));
+    case DType::kFloat32:
+      return nb::float_(*static_cast<const float*>(data));
+    case DType::kFloat64:
+      return nb::float_(*static_cast<const double*>(data));
+  }
+  return nb::none();
+}

@@ -1,0 +1,57 @@
+// Conversions between Python objects and what the core takes.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include "cyxwiz/cyxwiz.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+/// A dtype as Python sees it.
+struct PyDType {
+  cyxwiz::DType value;
+};
+
+/// Tensors as they are, numbers as numbers that take the dtype of what they meet, anything else
+/// through NumPy. Throws a Python error that names `operation`.
+cyxwiz::Tensor to_operand(nb::handle object);
+
+/// As to_operand, but a number becomes what Tensor(number) is: float32, int64 or bool.
+cyxwiz::Tensor to_tensor(nb::handle object);
+
+/// A Tensor with a copy of `data` (nested lists, numbers, arrays, Tensors).
+cyxwiz::Tensor from_python(nb::handle data, nb::handle dtype);
+
+/// A Tensor that shares the array's memory, where it is dense and in native byte order.
+cyxwiz::Tensor from_numpy(nb::handle array);
+
+/// A read-only array that shares the Tensor's memory.
+nb::object to_numpy(const cyxwiz::Tensor& tensor);
+
+/// The dtype that a PyDType, a name, a NumPy dtype or a Python type (float, int, bool) names.
+cyxwiz::DType to_dtype(nb::handle object);
+
+cyxwiz::Shape to_shape(nb::handle object);  ///< a number or a sequence of numbers
+cyxwiz::Axes to_axes(nb::handle object);    ///< None gives no axes
+nb::object from_shape(const cyxwiz::Shape& shape);
+
+/// "CPU", "CUDA": the device's kind as users see it.
+std::string kind_of(const cyxwiz::Device& device);
+
+/// The elements of a Python list or tuple, as Tensors.
+std::vector<cyxwiz::Tensor> to_tensors(nb::handle sequence);
+nb::list to_list(const std::vector<cyxwiz::Tensor>& tensors);
+
+/// Evaluates without the GIL.
+void evaluate_without_gil(std::span<const cyxwiz::Tensor> tensors);
+
+/// A Python number of the one element.
+nb::object to_number(const cyxwiz::Tensor& tensor);
+
+void bind_tensor(nb::module_& m);
+void bind_ops(nb::module_& m);
+void bind_autograd(nb::module_& m);
+void bind_program(nb::module_& m);
+void bind_devices(nb::module_& m);

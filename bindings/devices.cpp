@@ -1,0 +1,76 @@
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "convert.h"
+#include "cyxwiz/runtime.h"
+
+using cyxwiz::Device;
+
+std::string kind_of(const Device& device) {
+  std::string kind = device.kind;
+  std::transform(kind.begin(), kind.end(), kind.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return kind;
+}
+
+void bind_devices(nb::module_& m) {
+  nb::class_<Device>(m, "Device", "A place that computes. Calling it gives its kind: \"CPU\".")
+      .def_ro("name", &Device::name, "The hardware's own name.")
+      .def_ro("kind", &Device::kind, "\"cpu\", \"cuda\", …")
+      .def_ro("index", &Device::index)
+      .def_ro("memory_bytes", &Device::memory_bytes, "The memory it has, in bytes.")
+      .def_prop_ro(
+          "memory_gb", [](const Device& d) { return static_cast<double>(d.memory_bytes) / 1e9; },
+          "The memory it has, in units of 10⁹ bytes.")
+      .def("__call__", &kind_of)
+      .def("__str__", &Device::spec)
+      .def("__repr__", [](const Device& d) { return "<Device " + d.spec() + ": " + d.name + ">"; })
+      .def(
+          "__eq__",
+          [](const Device& d, nb::handle other) {
+            if (nb::isinstance<Device>(other)) return &d == &nb::cast<const Device&>(other);
+            return nb::isinstance<nb::str>(other) && d.spec() == nb::cast<std::string>(other);
+          },
+          "other"_a.none(), nb::sig("def __eq__(self, other: object, /) -> bool"))
+      .def("__hash__", [](const Device& d) { return nb::hash(nb::str(d.spec().c_str())); });
+  m.def("devices", &cyxwiz::devices, nb::rv_policy::reference, "Every device there is.");
+  m.def("default_device", &cyxwiz::default_device, nb::rv_policy::reference,
+        "Where this thread's new tensors go.");
+  m.def(
+      "set_default_device",
+      [](std::string_view name) { cyxwiz::set_default_device(cyxwiz::find_device(name)); },
+      "name"_a,
+      "Chooses where this thread's new tensors go. Raises DeviceError for a name it does not "
+      "know.");
+  m.def("num_threads", &cyxwiz::num_threads, "How many threads compute.");
+  m.def("set_num_threads", &cyxwiz::set_num_threads, "n"_a,
+        "Computes on n threads. Results don't depend on it. Raises ValueError unless 1 <= n <= "
+        "1024.");
+  m.def("isa", &cyxwiz::isa_name, "The instruction set in use: baseline, avx2 or avx512.");
+  m.def("onednn_version", &cyxwiz::onednn_version, "The version of oneDNN, as in \"3.2.0\".");
+  m.def(
+      "memory_stats",
+      [](const Device* device) {
+        const Device& d = device ? *device : *cyxwiz::default_device();
+        const cyxwiz::MemoryStats stats = d.backend->memory(d);
+        nb::dict result;
+        result["allocated"] = stats.allocated;
+        result["cached"] = stats.cached;
+        result["peak"] = stats.peak;
+        return result;
+      },
+      "device"_a = nb::none(),
+      nb::sig("def memory_stats(device: Device | None = None) -> dict[str, int]"),
+      "Bytes in tensors, bytes kept for reuse, and the most that was in tensors at one time.");
+  m.def(
+      "empty_cache",
+      [](const Device* device) {
+        const Device& d = device ? *device : *cyxwiz::default_device();
+        d.backend->release_cached(d);
+      },
+      "device"_a = nb::none(), nb::sig("def empty_cache(device: Device | None = None) -> None"),
+      "Gives memory that is kept for reuse back to the system.");
+}

@@ -1,0 +1,133 @@
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <optional>
+
+#include "convert.h"
+
+using cyxwiz::Program;
+using cyxwiz::Tensor;
+using cyxwiz::Tracing;
+
+namespace {
+
+/// Tracing as a context manager.
+class TracingScope {
+ public:
+  void enter() { tracing_ = std::make_unique<Tracing>(); }
+  /// The trace stays readable after the scope: a Program is made from it.
+  void exit() {
+    const nb::gil_scoped_release release;
+    tracing_->end();
+  }
+  const Tracing& get() const {
+    if (!tracing_) throw cyxwiz::ValueError("Tracing: use it in a with statement");
+    return *tracing_;
+  }
+
+ private:
+  std::unique_ptr<Tracing> tracing_;
+};
+
+nb::list run(Program& program, nb::handle arguments) {
+  std::vector<Tensor> inputs;
+  for (nb::handle argument : arguments) {
+    inputs.push_back(to_operand(argument));
+  }
+  // A donated argument's handle gives its value up, so that no owner of it is left here; when the
+  // Program refuses its arguments, nothing is lost.
+  auto each_donated = [&](auto&& action) {
+    size_t i = 0;
+    for (nb::handle argument : arguments) {
+      if (program.donated()[i] && nb::isinstance<Tensor>(argument)) {
+        action(nb::cast<Tensor&>(argument), inputs[i]);
+      }
+      if (++i == program.donated().size()) break;
+    }
+  };
+  each_donated([](Tensor& handle, const Tensor&) { handle = Tensor(); });
+  std::vector<Tensor> results;
+  try {
+    const nb::gil_scoped_release release;
+    results = program(inputs);
+    inputs.clear();
+  } catch (...) {
+    each_donated([](Tensor& handle, const Tensor& input) {
+      if (input.defined()) handle = input;
+    });
+    throw;
+  }
+  return to_list(results);
+}
+
+}  // namespace
+
+void bind_program(nb::module_& m) {
+  nb::class_<TracingScope>(
+      m, "Tracing",
+      "While it is active on this thread, operations are recorded for a Program: "
+      "nothing is\nevaluated on its own, and random streams are inputs.")
+      .def(nb::init<>())
+      .def(
+          "__enter__",
+          [](TracingScope& scope) -> TracingScope& {
+            scope.enter();
+            return scope;
+          },
+          nb::rv_policy::reference)
+      .def(
+          "__exit__", [](TracingScope& scope, nb::args) { scope.exit(); },
+          nb::sig("def __exit__(self, *args: object) -> None"))
+      .def_prop_ro(
+          "random_streams", [](const TracingScope& scope) { return scope.get().streams().size(); },
+          "How many random streams the trace draws.");
+  m.def(
+      "placeholder",
+      [](nb::handle shape, nb::handle dtype, bool weak) {
+        return cyxwiz::placeholder(to_shape(shape), to_dtype(dtype), weak);
+      },
+      "shape"_a, "dtype"_a, "weak"_a = false,
+      nb::sig("def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False) -> Tensor"),
+      "A value that a trace does not have yet; weak: a Python number.");
+  nb::class_<Program>(
+      m, "Program",
+      "A traced function of tensors, compiled once, run many times.\n\n"
+      "`inputs` are placeholders, `outputs` were computed from them under `tracing`.")
+      .def(
+          "__init__",
+          [](Program* self, nb::handle inputs, nb::handle outputs, const TracingScope& tracing,
+             std::vector<bool> donated) {
+            const std::vector<Tensor> from = to_tensors(inputs), to = to_tensors(outputs);
+            const nb::gil_scoped_release release;
+            new (self) Program(from, to, tracing.get(), std::move(donated));
+          },
+          "inputs"_a, "outputs"_a, "tracing"_a, "donated"_a = std::vector<bool>(),
+          nb::sig(
+              "def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], tracing: "
+              "Tracing, donated: Sequence[bool] = ...) -> None"))
+      .def("__call__", &run, "arguments"_a,
+           nb::sig("def __call__(self, arguments: Sequence[Tensor | float]) -> list[Tensor]"),
+           "The outputs for these inputs. A donated argument's tensor is left without a value.")
+      .def_prop_ro("steps", &Program::steps, "One line for each step that runs.");
+  m.def(
+      "evaluate", [](nb::handle tensors) { evaluate_without_gil(to_tensors(tensors)); },
+      "tensors"_a, nb::sig("def evaluate(tensors: Sequence[Tensor]) -> None"),
+      "Evaluates them together: what they share is computed once.");
+  m.def(
+      "cache_stats",
+      [] {
+        cyxwiz::CacheStats stats;
+        {
+          const nb::gil_scoped_release release;
+          stats = cyxwiz::cache_stats();
+        }
+        nb::dict result;
+        result["programs"] = stats.programs;
+        result["hits"] = stats.hits;
+        result["misses"] = stats.misses;
+        return result;
+      },
+      nb::sig("def cache_stats() -> dict[str, int]"),
+      "How many Programs the structural cache holds, and how often it had the one that was "
+      "needed.");
+}

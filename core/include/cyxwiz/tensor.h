@@ -1,0 +1,61 @@
+// Tensor: what users hold. A handle of an immutable value that may not be computed yet.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "cyxwiz/device.h"
+#include "cyxwiz/dtype.h"
+#include "cyxwiz/shape.h"
+
+namespace cyxwiz {
+
+struct Node;
+using NodePtr = std::shared_ptr<Node>;
+
+class Tensor {
+ public:
+  Tensor() = default;  ///< holds nothing: using it throws
+  explicit Tensor(NodePtr node) : node_(std::move(node)) {}
+  /// A number as a 0-d Tensor that takes the dtype of what it meets (`x * 0.5` stays x's dtype).
+  Tensor(double value);
+  Tensor(int value);
+  Tensor(int64_t value);
+
+  const Shape& shape() const;
+  DType dtype() const;
+  const Device* device() const;
+  int rank() const { return shape().rank(); }
+  int64_t size() const;
+  bool defined() const { return node_ != nullptr; }
+  /// Does it depend on a placeholder, so that it has no value outside a Program?
+  bool is_traced() const;
+
+  /// The elements, row-major and dense, evaluated now; for devices that the host can reach.
+  const void* data() const;
+  template <class T>
+  const T* data_as() const {
+    return static_cast<const T*>(data());
+  }
+
+  const NodePtr& node() const { return node_; }
+
+ private:
+  NodePtr node_;
+};
+
+/// A Tensor with a copy of `data`, row-major and dense.
+Tensor from_data(const void* data, const Shape& shape, DType dtype);
+
+/// A Tensor of `buffer`, dense from `offset` bytes on, without a copy.
+Tensor from_buffer(BufferPtr buffer, int64_t offset, const Shape& shape, DType dtype);
+
+/// What the automatic trigger calls instead of evaluate(): for a host language with a lock of its
+/// own, which must not be held while Programs run.
+using Trigger = void (*)(std::span<const Tensor>);
+void set_trigger(Trigger trigger);
+
+/// Evaluates them together: what they share is computed once.
+void evaluate(std::span<const Tensor> tensors);
+
+}  // namespace cyxwiz

@@ -1,0 +1,198 @@
+// Scalar forms of the elementwise operations, written so that GCC vectorises loops over them.
+// Included by tile_kernels.cpp only, once for each instruction set.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+// glibc's libmvec has vector forms of these (up to 4 ulp); a declaration is what it takes to use
+// them.
+#if defined(__x86_64__) && defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+extern "C" {
+#define VECTOR(name)                                                     \
+  _Pragma("omp declare simd notinbranch") float name##f(float) noexcept; \
+  _Pragma("omp declare simd notinbranch") double name(double) noexcept;
+VECTOR(exp)
+VECTOR(expm1)
+VECTOR(log)
+VECTOR(log1p)
+VECTOR(log2)
+VECTOR(log10)
+VECTOR(sin)
+VECTOR(cos)
+VECTOR(tan)
+VECTOR(asin)
+VECTOR(acos)
+VECTOR(atan)
+VECTOR(sinh)
+VECTOR(cosh)
+VECTOR(tanh)
+VECTOR(asinh)
+VECTOR(acosh)
+VECTOR(atanh)
+VECTOR(erf)
+#undef VECTOR
+#pragma omp declare simd notinbranch
+float powf(float, float) noexcept;
+#pragma omp declare simd notinbranch
+double pow(double, double) noexcept;
+#pragma omp declare simd notinbranch
+float atan2f(float, float) noexcept;
+#pragma omp declare simd notinbranch
+double atan2(double, double) noexcept;
+}
+#endif
+
+namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE::m {
+
+#define FLOATING(name)                                \
+  inline float name(float a) { return ::name##f(a); } \
+  inline double name(double a) { return ::name(a); }
+FLOATING(exp)
+FLOATING(expm1)
+FLOATING(log)
+FLOATING(log1p)
+FLOATING(log2)
+FLOATING(log10)
+FLOATING(sqrt)
+FLOATING(sin)
+FLOATING(cos)
+FLOATING(tan)
+FLOATING(asin)
+FLOATING(acos)
+FLOATING(atan)
+FLOATING(sinh)
+FLOATING(cosh)
+FLOATING(tanh)
+FLOATING(asinh)
+FLOATING(acosh)
+FLOATING(atanh)
+FLOATING(erf)
+#undef FLOATING
+
+inline float atan2(float a, float b) { return ::atan2f(a, b); }
+inline double atan2(double a, double b) { return ::atan2(a, b); }
+
+template <class T>
+inline constexpr bool kIsFloat = std::is_floating_point_v<T>;
+
+// The source is built with -fwrapv: signed arithmetic wraps, as NumPy's does.
+template <class T>
+inline T negative(T a) {
+  return -a;
+}
+template <class T>
+inline T add(T a, T b) {
+  return a + b;
+}
+template <class T>
+inline T subtract(T a, T b) {
+  return a - b;
+}
+template <class T>
+inline T multiply(T a, T b) {
+  return a * b;
+}
+
+template <class T>
+inline T absolute(T a) {
+  if constexpr (kIsFloat<T>) return std::fabs(a);
+  return a < 0 ? -a : a;
+}
+
+template <class T>
+inline T sign(T a) {
+  const T s = static_cast<T>((a > T(0)) - (a < T(0)));
+  if constexpr (kIsFloat<T>) return a != a ? a : s;
+  return s;
+}
+
+#define ROUNDING(name, function)                   \
+  template <class T>                               \
+  inline T name(T a) {                             \
+    if constexpr (kIsFloat<T>) return function(a); \
+    return a;                                      \
+  }
+ROUNDING(floor, std::floor)
+ROUNDING(ceil, std::ceil)
+ROUNDING(round, std::rint)  // half to even, in the default rounding mode
+ROUNDING(trunc, std::trunc)
+#undef ROUNDING
+
+template <class T>
+inline T softplus(T a) {
+  return (a > T(0) ? a : T(0)) + log1p(exp(-std::fabs(a)));
+}
+
+template <class T>
+inline bool isinf(T a) {
+  if constexpr (kIsFloat<T>) return std::fabs(a) == std::numeric_limits<T>::infinity();
+  return false;
+}
+
+template <class T>
+inline bool isfinite(T a) {
+  if constexpr (kIsFloat<T>) return std::fabs(a) < std::numeric_limits<T>::infinity();
+  return true;
+}
+
+// A NaN on either side wins, as in NumPy.
+template <class T>
+inline T maximum(T a, T b) {
+  return (a > b) | (a != a) ? a : b;
+}
+template <class T>
+inline T minimum(T a, T b) {
+  return (a < b) | (a != a) ? a : b;
+}
+
+/// Python's: the result has the divisor's sign. An integer divided by 0 gives 0.
+template <class T>
+inline T remainder(T a, T b) {
+  if constexpr (kIsFloat<T>) {
+    const T r = std::fmod(a, b);
+    if (r == T(0)) return std::copysign(T(0), b);
+    return (r < T(0)) != (b < T(0)) ? r + b : r;
+  } else {
+    // -1 divides the most negative number into one that does not exist; the hardware would trap.
+    if (b == 0 || b == -1) return 0;
+    const T r = static_cast<T>(a % b);
+    return r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
+  }
+}
+
+/// The largest whole number not above a / b, consistent with remainder().
+template <class T>
+inline T floor_divide(T a, T b) {
+  if constexpr (kIsFloat<T>) {
+    if (b == T(0)) return a / b;
+    const T r = std::fmod(a, b);
+    T quotient = (a - r) / b;
+    if (r != T(0) && (r < T(0)) != (b < T(0))) quotient -= T(1);
+    // The division above is inexact: the true quotient is the whole number next to it.
+    const T whole = std::floor(quotient);
+    return quotient - whole > T(0.5) ? whole + T(1) : whole;
+  } else {
+    if (b == 0) return 0;
+    if (b == -1) return -a;
+    const T q = static_cast<T>(a / b);
+    return a % b != 0 && (a < 0) != (b < 0) ? static_cast<T>(q - 1) : q;
+  }
+}
+
+inline float power(float a, float b) { return ::powf(a, b); }
+inline double power(double a, double b) { return ::pow(a, b); }
+template <class T>
+inline T power(T a, T b) {
+  if (b < 0) return a == 1 ? T(1) : a == -1 ? (b % 2 ? T(-1) : T(1)) : T(0);
+  T result = 1;
+  for (; b > 0; b >>= 1) {
+    if (b & 1) result *= a;
+    a *= a;
+  }
+  return result;
+}
+
+}  // namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE::m

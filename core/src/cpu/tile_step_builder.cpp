@@ -1,0 +1,519 @@
+#include "cpu/tile_step_builder.h"
+
+#include <algorithm>
+#include <string>
+
+namespace cyxwiz::cpu {
+namespace {
+
+// Elements in a tile: its registers together should stay well within a 32 KiB L1 cache.
+constexpr int64_t kTileElements = 1024, kSmallTileElements = 512;
+constexpr int kManyRegisters = 8;
+constexpr int64_t kAlignment = 64;
+
+constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
+constexpr size_t at(DType t) { return static_cast<size_t>(t); }
+constexpr size_t at(Op op) { return static_cast<size_t>(op); }
+constexpr size_t reduce_at(Op op) { return at(op) - at(Op::k_sum); }
+
+int64_t rounded(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+/// Nanoseconds an element on one core, roughly: what decides whether threads are worth their fork.
+double instruction_cost(Op op) {
+  switch (op) {
+    case Op::k_exp:
+    case Op::k_log:
+    case Op::k_sin:
+    case Op::k_cos:
+    case Op::k_tanh:
+    case Op::k_sigmoid:
+      return 0.5;
+    case Op::k_power:
+    case Op::k_remainder:
+    case Op::k_floor_divide:
+    case Op::k_tan:
+    case Op::k_erf:
+    case Op::k_softplus:
+      return 2.0;
+    case Op::k_uniform:
+      return 1.0;
+    default:
+      return 0.1;
+  }
+}
+
+}  // namespace
+
+bool TileStepBuilder::in_group(int v) const {
+  return std::binary_search(group_.members.begin(), group_.members.end(), v);
+}
+
+void TileStepBuilder::arrange_axes() {
+  const Shape& domain = group_.domain;
+  const int rank = domain.rank();
+  int inner_from = rank;  // kColumn: the trailing run of kept axes
+  if (group_.kind == ReduceKind::kColumn) {
+    while (inner_from > 0 && !(group_.reduced >> (inner_from - 1) & 1)) --inner_from;
+  }
+  auto add = [&](int axis, Axis::Role role) {
+    axes_.push_back({domain[axis], role});
+    order_.push_back(axis);
+  };
+  const bool reduces = group_.kind == ReduceKind::kTile || group_.kind == ReduceKind::kColumn;
+  if (!reduces) {
+    for (int i = 0; i < rank; ++i) {
+      const bool row_axis = group_.kind == ReduceKind::kRow && i == rank - 1;
+      add(i, row_axis ? Axis::kInner : Axis::kOuter);
+    }
+    return;
+  }
+  for (int i = 0; i < inner_from; ++i) {
+    if (!(group_.reduced >> i & 1)) add(i, Axis::kOuter);
+  }
+  for (int i = 0; i < inner_from; ++i) {
+    if (group_.reduced >> i & 1) add(i, Axis::kReduced);
+  }
+  for (int i = inner_from; i < rank; ++i) add(i, Axis::kInner);
+}
+
+/// Joins neighbouring axes that every operand walks through as if they were one.
+void TileStepBuilder::collapse_axes() {
+  std::vector<Strides> reads;
+  for (int i = 0; i < group_.domain.rank(); ++i) merged_.push_back({i});
+  auto over_domain = [&](const Strides& strides, const Shape& domain, bool row) {
+    Strides s = squeezed(strides, domain);
+    if (row) s.push_back(0);
+    Strides arranged = s;
+    for (int i = 0; i < s.rank(); ++i) arranged[i] = s[order_[static_cast<size_t>(i)]];
+    return arranged;
+  };
+  for (int v : group_.members) {
+    if (is_source(value(v).op)) continue;
+    for (const Access& access : value(v).inputs) {
+      if (!in_group(access.base)) {
+        reads.push_back(over_domain(access.strides, value(v).domain,
+                                    row_level(v) && !is_reduction(value(v).op)));
+      }
+    }
+    // What is written at the full level is dense over the domain as it was before it was permuted.
+    if (stored(v) && !is_terminal(v) && !row_level(v)) {
+      reads.push_back(over_domain(contiguous_strides(group_.domain), group_.domain, false));
+    }
+  }
+  for (size_t i = 0; i + 1 < axes_.size();) {
+    const bool together = axes_[i].role == axes_[i + 1].role &&
+                          std::all_of(reads.begin(), reads.end(), [&](const Strides& s) {
+                            const int from = merged_[i].back(), to = merged_[i + 1].back();
+                            return s[from] == s[to] * axes_[i + 1].size;
+                          });
+    if (!together) {
+      ++i;
+      continue;
+    }
+    axes_[i].size *= axes_[i + 1].size;
+    merged_[i].insert(merged_[i].end(), merged_[i + 1].begin(), merged_[i + 1].end());
+    axes_.erase(axes_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    merged_.erase(merged_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+  }
+  if (axes_.empty()) {
+    axes_.push_back({1, group_.kind == ReduceKind::kTile ? Axis::kReduced : Axis::kInner});
+    merged_.push_back({});
+  }
+  // Only the last of several kept inner axes is a tile's columns; the others are walked outside.
+  if (group_.kind == ReduceKind::kColumn) {
+    auto first_inner = std::find_if(axes_.begin(), axes_.end(),
+                                    [](const Axis& axis) { return axis.role == Axis::kInner; });
+    auto first_reduced = std::find_if(axes_.begin(), axes_.end(),
+                                      [](const Axis& axis) { return axis.role == Axis::kReduced; });
+    const auto from = first_reduced - axes_.begin(), middle = first_inner - axes_.begin();
+    const auto last = static_cast<std::ptrdiff_t>(axes_.size()) - 1;
+    std::rotate(axes_.begin() + from, axes_.begin() + middle, axes_.begin() + last);
+    std::rotate(merged_.begin() + from, merged_.begin() + middle, merged_.begin() + last);
+    for (std::ptrdiff_t i = from; i < from + last - middle; ++i) {
+      axes_[static_cast<size_t>(i)].role = Axis::kOuter;
+    }
+  }
+}
+
+Strides TileStepBuilder::step_strides(const Strides& strides, const Shape& domain, bool row) const {
+  Strides s = squeezed(strides, domain);
+  if (row) s.push_back(0);
+  Strides result;
+  for (const std::vector<int>& axes : merged_) {
+    result.push_back(axes.empty() ? 0 : s[order_[static_cast<size_t>(axes.back())]]);
+  }
+  return result;
+}
+
+void TileStepBuilder::choose_tile() {
+  const size_t last = axes_.size() - 1;
+  const int64_t cols = axes_[last].size;
+  // Registers are not counted yet: one a member bounds them.
+  const int64_t elements =
+      group_.members.size() > kManyRegisters ? kSmallTileElements : kTileElements;
+  step_.has_rows_ = last > 0 && (cols < elements || group_.kind == ReduceKind::kColumn);
+  if (last > 0 && group_.kind == ReduceKind::kRow) step_.has_rows_ = true;
+  if (group_.kind == ReduceKind::kTile && last > 0 && axes_[last - 1].role != Axis::kReduced) {
+    step_.has_rows_ = false;
+  }
+  step_.col_block_ = group_.kind == ReduceKind::kRow ? cols : std::min(cols, elements);
+  const bool whole_rows = step_.col_block_ == cols;
+  step_.row_block_ = 1;
+  if (step_.has_rows_ && whole_rows) {
+    const int64_t fit = std::max<int64_t>(1, elements / std::max<int64_t>(cols, 1));
+    step_.row_block_ = std::min(fit, std::max<int64_t>(axes_[last - 1].size, 1));
+  } else if (step_.has_rows_ && group_.kind == ReduceKind::kColumn) {
+    step_.row_block_ = 1;
+  } else if (!whole_rows && step_.has_rows_) {
+    step_.has_rows_ = false;
+  }
+  TileStep::Segment segment;
+  for (const Axis& axis : axes_) segment.sizes.push_back(axis.size);
+  segment.tiles = 1;
+  for (size_t i = 0; i < axes_.size(); ++i) segment.tiles *= step_.blocks(segment, i);
+  step_.segments_.push_back(std::move(segment));
+}
+
+int TileStepBuilder::new_operand(int v, int64_t offset, const Strides& strides, bool is_store,
+                                 bool aligned) {
+  std::vector<TileOperand>& operands = step_.segments_[0].operands;
+  operands.push_back({v, offset, strides, item_size(value(v).dtype), is_store, {}});
+  aligned_.push_back(aligned);
+  return static_cast<int>(operands.size()) - 1;
+}
+
+/// Can instructions read that memory as if it were a register?
+bool TileStepBuilder::is_direct(const Strides& strides, bool row) const {
+  const int last = strides.rank() - 1;
+  if (row) return !step_.has_rows_ || step_.row_block_ == 1 || strides[last - 1] == 1;
+  if (step_.col_block_ > 1 && strides[last] != 1) return false;
+  return step_.row_block_ == 1 || strides[last - 1] == axes_[static_cast<size_t>(last)].size;
+}
+
+/// Does every tile see the same elements?
+bool TileStepBuilder::is_invariant(const Strides& strides) const {
+  const int last = strides.rank() - 1;
+  for (int i = 0; i < last; ++i) {
+    if (strides[i] != 0) return false;
+  }
+  return strides[last] == 0 || step_.col_block_ == axes_[static_cast<size_t>(last)].size;
+}
+
+TileStepBuilder::Location TileStepBuilder::emit(TileKernel kernel, Compute result, bool row,
+                                                std::initializer_list<Location> inputs,
+                                                const Location* to, bool once) {
+  Draft draft;
+  draft.instruction.run = kernel;
+  draft.instruction.level = row;
+  draft.to = to ? *to : Location{false, new_register(), result, row};
+  draft.once = once;
+  Location* sources[] = {&draft.a, &draft.b, &draft.c};
+  for (const Location& input : inputs) {
+    *sources[draft.inputs++] = input;
+    note(input, false);
+  }
+  note(draft.to, true);
+  drafts_.push_back(draft);
+  return draft.to;
+}
+
+/// Remembers that the next instruction touches memory: what may_overwrite() decides by.
+void TileStepBuilder::note(const Location& location, bool is_store) {
+  if (!location.memory) return;
+  const auto index = static_cast<size_t>(location.index);
+  const TileOperand& operand = step_.segments_[0].operands[index];
+  step_.timings_.push_back({operand.value, static_cast<int>(drafts_.size()), aligned_[index] != 0,
+                            operand.item, is_store});
+}
+
+TileStepBuilder::Location TileStepBuilder::at_level(Location from, bool row) {
+  if (from.row == row || row) return from;
+  const auto key = std::pair(from.memory ? -1 - from.index : from.index, 0);
+  if (const auto found = expanded_.find(key); found != expanded_.end()) return found->second;
+  return expanded_[key] = emit(tile_kernels().expand[at(from.type)], from.type, false, {from});
+}
+
+TileStepBuilder::Location TileStepBuilder::read(const Access& access, const Shape& domain,
+                                                bool row) {
+  if (in_group(access.base)) return at_level(location_.at(access.base), row);
+  const LoweredValue& source = value(access.base);
+  const Strides strides = step_strides(access.strides, domain, row);
+  const Compute type = compute_type(source.dtype);
+  const auto key = std::tuple(access.base, access.offset,
+                              std::vector<int64_t>(strides.begin(), strides.end()), row);
+  if (const auto found = loads_.find(key); found != loads_.end()) return found->second;
+  const bool direct = stored_as_computed(source.dtype) && is_direct(strides, row);
+  const bool once = !direct && is_invariant(strides);
+  // Does element i of the loop read element i of the value, in that element's own turn?
+  const bool aligned = access.offset == 0 && !once &&
+                       squeezed(access.strides, domain) == contiguous_strides(squeezed(domain));
+  const Location memory{true, new_operand(access.base, access.offset, strides, false, aligned),
+                        type, row};
+  if (direct) return loads_[key] = memory;
+  const Location loaded =
+      emit(tile_kernels().load[at(source.dtype)], type, row, {memory}, nullptr, once);
+  TileInstruction& load = drafts_.back().instruction;
+  const int last = strides.rank() - 1;
+  const int64_t row_stride = step_.has_rows_ ? strides[last - 1] : 0;
+  load.row_stride = row_stride;
+  load.column_stride = row ? row_stride : strides[last];
+  return loads_[key] = loaded;
+}
+
+TileStepBuilder::Location TileStepBuilder::converted(Location from, Compute to) {
+  if (from.type == to) return from;
+  return emit(tile_kernels().convert[at(from.type)][at(to)], to, from.row, {from});
+}
+
+TileStepBuilder::Location TileStepBuilder::own_memory(int v) {
+  const bool row = row_level(v);
+  Shape shape = group_.domain;
+  if (row) shape.resize(shape.rank() - 1);
+  const Strides strides = step_strides(contiguous_strides(shape), shape, row);
+  return {true, new_operand(v, 0, strides, true, true), compute_type(value(v).dtype), row};
+}
+
+/// Where the value's last instruction should write: its memory, when that is as it is computed.
+TileStepBuilder::Location TileStepBuilder::destination(int v) {
+  const Compute type = compute_type(value(v).dtype);
+  const bool row = row_level(v);
+  if (!stored(v) || !stored_as_computed(value(v).dtype)) {
+    return {false, new_register(), type, row};
+  }
+  return own_memory(v);
+}
+
+/// Makes `result` the value's location, and writes it to the value's memory unless it is there
+/// already.
+void TileStepBuilder::finish_value(int v, Location result, bool written) {
+  location_[v] = result;
+  if (!stored(v) || written) return;
+  const LoweredValue& it = value(v);
+  const TileKernel kernel = stored_as_computed(it.dtype) ? tile_kernels().copy[at(result.type)]
+                                                         : tile_kernels().store[at(it.dtype)];
+  const Location memory = own_memory(v);
+  emit(kernel, result.type, memory.row, {result}, &memory);
+}
+
+void TileStepBuilder::emit_value(int v) {
+  const LoweredValue& it = value(v);
+  const TileKernels& kernels = tile_kernels();
+  const bool row = row_level(v);
+  const Compute type = compute_type(it.dtype);
+  const bool narrow = !stored_as_computed(it.dtype);
+  step_.cost_ += instruction_cost(it.op) * static_cast<double>(item_size(type)) / 4;
+  if (is_reduction(it.op)) {  // kRow
+    Location source = read(it.inputs[0], it.domain, false);
+    const Location to = destination(v);
+    emit(kernels.reduce_rows[reduce_at(it.op)][at(source.type)], type, true, {source}, &to);
+    return finish_value(v, to, to.memory);
+  }
+  if (is_source(it.op)) {
+    const Location to = destination(v);
+    if (it.op == Op::k_uniform) {
+      Strides still;
+      still.resize(static_cast<int>(axes_.size()));
+      const Location key{true,
+                         new_operand(it.inputs[0].base, it.inputs[0].offset, still, false, false),
+                         Compute::kInt64, false};
+      emit(kernels.map[at(it.op)][at(type)], type, false, {key}, &to);
+    } else {
+      emit(kernels.map[at(it.op)][at(type)], type, false, {}, &to);
+    }
+    return finish_value(v, to, to.memory);
+  }
+  if (it.op == Op::k_cast || it.op == Op::k_copy) {
+    const DType from_dtype = value(it.inputs[0].base).dtype;
+    Location from = read(it.inputs[0], it.domain, row);
+    // Same type in a register, nothing to write and nothing to wrap: another name will do.
+    const bool wraps = it.op == Op::k_cast && narrow && from_dtype != it.dtype;
+    if (from.type == type && !wraps) return finish_value(v, from, false);
+    if (!wraps) {
+      const Location to = destination(v);
+      emit(kernels.convert[at(from.type)][at(type)], type, row, {from}, &to);
+      return finish_value(v, to, to.memory);
+    }
+    from = converted(from, type);
+    return finish_value(v, emit(kernels.wrap[at(it.dtype)], type, row, {from}), false);
+  }
+  // Arithmetic and comparisons of bools happen in int32; `where` chooses among any type.
+  std::vector<Location> inputs;
+  for (size_t i = 0; i < it.inputs.size(); ++i) {
+    Location input = read(it.inputs[i], it.domain, row);
+    const bool has_kernel = kernels.map[at(it.op)][at(input.type)] != nullptr;
+    if (!has_kernel) input = converted(input, Compute::kInt32);
+    inputs.push_back(input);
+  }
+  const Compute in_type = inputs[it.op == Op::k_where ? 1 : 0].type;
+  const TileKernel kernel = kernels.map[at(it.op)][at(in_type)];
+  const bool from_int = in_type == Compute::kInt32 && type == Compute::kBool &&
+                        (it.op < Op::k_equal || it.op > Op::k_greater_equal) &&
+                        it.op != Op::k_isnan && it.op != Op::k_isinf && it.op != Op::k_isfinite;
+  Location to = from_int || narrow ? Location{false, new_register(), in_type, row} : destination(v);
+  if (inputs.size() == 1) emit(kernel, type, row, {inputs[0]}, &to);
+  if (inputs.size() == 2) emit(kernel, type, row, {inputs[0], inputs[1]}, &to);
+  if (inputs.size() == 3) emit(kernel, type, row, {inputs[0], inputs[1], inputs[2]}, &to);
+  if (from_int) {
+    const Location bools = destination(v);
+    emit(kernels.convert[at(in_type)][at(type)], type, row, {to}, &bools);
+    to = bools;
+  } else if (narrow) {
+    to = emit(kernels.wrap[at(it.dtype)], type, row, {to});
+  }
+  finish_value(v, to, to.memory);
+}
+
+void TileStepBuilder::emit_terminal(int v) {
+  const LoweredValue& it = value(v);
+  step_.cost_ += 0.1;
+  const Location source = read(it.inputs[0], it.domain, false);
+  terminal_sources_.push_back(source);
+  Strides strides;  // the result is dense over the kept axes, in their order in the domain
+  strides.resize(static_cast<int>(axes_.size()));
+  Strides of_domain;
+  of_domain.resize(group_.domain.rank());
+  int64_t stride = 1;
+  for (int i = group_.domain.rank() - 1; i >= 0; --i) {
+    if (group_.reduced >> i & 1) continue;
+    of_domain[i] = stride;
+    stride *= group_.domain[i];
+  }
+  for (size_t i = 0; i < axes_.size(); ++i) {
+    if (!merged_[i].empty()) {
+      strides[static_cast<int>(i)] = of_domain[order_[static_cast<size_t>(merged_[i].back())]];
+    }
+  }
+  step_.out_count_ = stride;
+  TerminalReduction terminal;
+  terminal.op = it.op;
+  terminal.type = source.type;
+  terminal.value = v;
+  terminal.strides = strides;
+  step_.terminals_.push_back(terminal);
+}
+
+uint16_t TileStepBuilder::pointer(const Location& location) const {
+  const int index = location.memory ? step_.registers_ + location.index
+                                    : physical_[static_cast<size_t>(location.index)];
+  return static_cast<uint16_t>(index);
+}
+
+/// Linear scan: a register is free again after the last instruction that reads it.
+void TileStepBuilder::assign_registers() {
+  std::vector<int> last_use(static_cast<size_t>(registers_), -1);
+  auto use = [&](const Location& location, int when) {
+    if (!location.memory) last_use[static_cast<size_t>(location.index)] = when;
+  };
+  const int end = static_cast<int>(drafts_.size());
+  for (int i = 0; i < end; ++i) {
+    const Draft& d = drafts_[static_cast<size_t>(i)];
+    use(d.to, d.once ? end : i);
+    if (d.inputs > 0) use(d.a, i);
+    if (d.inputs > 1) use(d.b, i);
+    if (d.inputs > 2) use(d.c, i);
+  }
+  // What was computed once is read in every tile.
+  for (const Draft& d : drafts_) {
+    if (d.once) use(d.to, end);
+  }
+  for (const Location& source : terminal_sources_) use(source, end);
+
+  physical_.assign(static_cast<size_t>(registers_), -1);
+  std::vector<int> free_list;
+  int used = 0;
+  auto assign = [&](const Location& to) {
+    if (to.memory || physical_[static_cast<size_t>(to.index)] >= 0) return;
+    if (free_list.empty()) {
+      physical_[static_cast<size_t>(to.index)] = used++;
+    } else {
+      physical_[static_cast<size_t>(to.index)] = free_list.back();
+      free_list.pop_back();
+    }
+  };
+  for (const Draft& d : drafts_) {
+    if (d.once) assign(d.to);
+  }
+  for (int i = 0; i < end; ++i) {
+    const Draft& d = drafts_[static_cast<size_t>(i)];
+    auto release = [&](const Location& from) {
+      if (from.memory || last_use[static_cast<size_t>(from.index)] != i) return;
+      last_use[static_cast<size_t>(from.index)] = -1;  // once, even where it is read twice
+      free_list.push_back(physical_[static_cast<size_t>(from.index)]);
+    };
+    // First the result, then the inputs that end here: kernels that change the item size or the
+    // level can't work in place.
+    assign(d.to);
+    if (d.inputs > 0) release(d.a);
+    if (d.inputs > 1) release(d.b);
+    if (d.inputs > 2) release(d.c);
+  }
+  step_.registers_ = used;
+  for (const Draft& d : drafts_) {
+    TileInstruction instruction = d.instruction;
+    instruction.to = pointer(d.to);
+    if (d.inputs > 0) instruction.a = pointer(d.a);
+    if (d.inputs > 1) instruction.b = pointer(d.b);
+    if (d.inputs > 2) instruction.c = pointer(d.c);
+    (d.once ? step_.once_ : step_.instructions_).push_back(instruction);
+  }
+  for (size_t i = 0; i < terminal_sources_.size(); ++i) {
+    step_.terminals_[i].source = pointer(terminal_sources_[i]);
+  }
+  step_.register_bytes_ = rounded(step_.row_block_ * step_.col_block_ * 8);
+}
+
+/// How a reduction's work is cut, by its size alone, and where its partial results lie.
+void TileStepBuilder::plan_terminals() {
+  if (step_.terminals_.empty()) return;
+  step_.kept_axes_ = static_cast<size_t>(std::count_if(
+      axes_.begin(), axes_.end(), [](const Axis& axis) { return axis.role == Axis::kOuter; }));
+  const int64_t tiles = step_.segments_[0].tiles;
+  if (group_.kind == ReduceKind::kTile) {
+    step_.chunks_ = step_.out_count_ > 0 ? tiles / step_.out_count_ : 0;
+  } else {
+    const int64_t reduced_tiles = step_.reduced_tiles();
+    const int64_t units = std::max<int64_t>(reduced_tiles > 0 ? tiles / reduced_tiles : 1, 1);
+    constexpr int64_t kEnoughUnits = 16, kTilesInChunk = 16;
+    const int64_t wanted = units >= kEnoughUnits ? 1 : 4 * kEnoughUnits / units;
+    step_.chunks_ = std::clamp<int64_t>(reduced_tiles / kTilesInChunk, 1, wanted);
+  }
+  for (TerminalReduction& t : step_.terminals_) {
+    const bool arg = t.op == Op::k_argmax || t.op == Op::k_argmin;
+    const int64_t partials = step_.chunks_ * step_.out_count_;
+    t.is_arg = arg;
+    t.dtype = value(t.value).dtype;
+    t.direct = partials == step_.out_count_ && !arg && stored_as_computed(t.dtype);
+    auto take = [&](int64_t bytes) {
+      const int64_t at = step_.scratch_bytes_;
+      step_.scratch_bytes_ += rounded(bytes);
+      return at;
+    };
+    if (t.direct) continue;
+    t.partials = take(partials * item_size(t.type));
+    if (arg) t.indices = take(partials * 8);
+    t.combined = take(step_.out_count_ * 8);
+    if (arg) t.chosen = take(step_.out_count_ * 8);
+  }
+}
+
+void TileStepBuilder::build() {
+  step_.kind_ = group_.kind;
+  arrange_axes();
+  collapse_axes();
+  choose_tile();
+  step_.text_ = "fused";
+  for (int v : group_.members) {
+    step_.text_ += " " + std::string(name(value(v).op));
+    if (is_terminal(v)) {
+      emit_terminal(v);
+    } else {
+      emit_value(v);
+    }
+  }
+  step_.text_ += " over " + to_string(group_.domain);
+  for (const Location& source : terminal_sources_) note(source, false);
+  assign_registers();
+  plan_terminals();
+}
+
+}  // namespace cyxwiz::cpu

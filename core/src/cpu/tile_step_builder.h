@@ -1,0 +1,88 @@
+// Makes a TileStep from a group of lowered values.
+#pragma once
+
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "cpu/tile_step.h"
+
+namespace cyxwiz::cpu {
+
+class TileStepBuilder {
+ public:
+  TileStepBuilder(const Lowered& lowered, const Group& group, TileStep& step)
+      : lowered_(lowered), group_(group), step_(step) {}
+
+  void build();
+
+ private:
+  // Where a value is while a tile is computed: a virtual register, or a memory operand.
+  struct Location {
+    bool memory = false;
+    int index = 0;
+    Compute type = Compute::kFloat32;
+    bool row = false;
+  };
+  // An instruction before registers are assigned.
+  struct Draft {
+    TileInstruction instruction;
+    Location to, a, b, c;
+    int inputs = 0;
+    bool once = false;
+  };
+  // An axis of the step: how its operands step along it, and what a reduction does with it.
+  struct Axis {
+    int64_t size = 1;
+    enum Role { kOuter, kReduced, kInner } role = kOuter;
+  };
+
+  const LoweredValue& value(int v) const { return lowered_.values[static_cast<size_t>(v)]; }
+  bool row_level(int v) const { return lowered_.row_level[static_cast<size_t>(v)]; }
+  bool stored(int v) const { return lowered_.stored[static_cast<size_t>(v)]; }
+  bool in_group(int v) const;
+  bool is_terminal(int v) const {
+    return is_reduction(value(v).op) && group_.kind != ReduceKind::kRow;
+  }
+
+  void arrange_axes();
+  void collapse_axes();
+  void choose_tile();
+  Strides step_strides(const Strides& strides, const Shape& domain, bool row) const;
+
+  int new_register() { return registers_++; }
+  int new_operand(int value, int64_t offset, const Strides& strides, bool is_store, bool aligned);
+  bool is_direct(const Strides& strides, bool row) const;
+  bool is_invariant(const Strides& strides) const;
+  Location read(const Access& access, const Shape& domain, bool row);
+  Location at_level(Location from, bool row);
+  Location converted(Location from, Compute to);
+  Location emit(TileKernel kernel, Compute result, bool row, std::initializer_list<Location> inputs,
+                const Location* to = nullptr, bool once = false);
+  Location own_memory(int v);
+  Location destination(int v);
+  void finish_value(int v, Location result, bool written);
+  void emit_value(int v);
+  void emit_terminal(int v);
+  void note(const Location& location, bool is_store);
+  void assign_registers();
+  void plan_terminals();
+  uint16_t pointer(const Location& location) const;
+
+  const Lowered& lowered_;
+  const Group& group_;
+  TileStep& step_;
+  std::vector<Axis> axes_;
+  std::vector<int> order_;                // axes_[i] is the squeezed domain's axis order_[i]
+  std::vector<std::vector<int>> merged_;  // which of those each final axis stands for
+  std::vector<Draft> drafts_;
+  std::map<int, Location> location_;  // of the group's own values
+  std::map<std::tuple<int, int64_t, std::vector<int64_t>, bool>, Location> loads_;
+  std::map<std::pair<int, int>, Location> expanded_;
+  std::vector<char> aligned_;  // of each memory operand: element i in element i's turn?
+  int registers_ = 0;
+  std::vector<int> physical_;
+  std::vector<Location> terminal_sources_;
+};
+
+}  // namespace cyxwiz::cpu

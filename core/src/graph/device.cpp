@@ -1,0 +1,73 @@
+// The registry of Backends: the library's one runtime object.
+#include "cyxwiz/device.h"
+
+#include <memory>
+#include <mutex>
+
+#include "cpu/backend.h"
+#include "cyxwiz/error.h"
+
+namespace cyxwiz {
+namespace {
+
+struct Runtime {
+  std::mutex mutex;  // guards both vectors
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<std::unique_ptr<Device>> devices;
+
+  void add(std::unique_ptr<Backend> backend) {
+    const std::lock_guard lock(mutex);
+    for (Device& device : backend->devices()) {
+      devices.push_back(std::make_unique<Device>(std::move(device)));
+      devices.back()->backend = backend.get();
+    }
+    backends.push_back(std::move(backend));
+  }
+};
+
+Runtime& runtime() {
+  // Never destroyed: Buffers return to their Backend even while the process shuts down.
+  static Runtime* instance = [] {
+    auto made = std::make_unique<Runtime>();
+    made->add(cpu::make_backend());
+    return made.release();
+  }();
+  return *instance;
+}
+
+thread_local const Device* chosen = nullptr;
+
+}  // namespace
+
+std::string Device::spec() const {
+  return kind == "cpu" && index == 0 ? kind : kind + ":" + std::to_string(index);
+}
+
+void register_backend(std::unique_ptr<Backend> backend) { runtime().add(std::move(backend)); }
+
+std::vector<const Device*> devices() {
+  Runtime& all = runtime();
+  const std::lock_guard lock(all.mutex);
+  std::vector<const Device*> result;
+  for (const auto& device : all.devices) result.push_back(device.get());
+  return result;
+}
+
+const Device* find_device(std::string_view spec) {
+  std::string known;
+  for (const Device* device : devices()) {
+    const std::string full = device->kind + ":" + std::to_string(device->index);
+    if (spec == full || (device->index == 0 && spec == device->kind)) return device;
+    known += (known.empty() ? "" : ", ") + device->spec();
+  }
+  throw DeviceError("unknown device '" + std::string(spec) + "': the known ones are " + known);
+}
+
+const Device* default_device() {
+  static const Device* first = devices().front();
+  return chosen ? chosen : first;
+}
+
+void set_default_device(const Device* device) { chosen = device; }
+
+}  // namespace cyxwiz

@@ -1,0 +1,218 @@
+// Lowering: views become strides; what a kernel can't read through strides becomes a dense copy.
+#include <algorithm>
+
+#include "program/fuse.h"
+#include "program/lowered.h"
+
+namespace cyxwiz {
+namespace {
+
+/// A value of the Graph as its readers see it.
+struct View {
+  Access access;
+  Shape shape;
+};
+
+bool is_dense(const View& view) {
+  const Strides dense = contiguous_strides(view.shape);
+  for (int i = 0; i < view.shape.rank(); ++i) {
+    if (view.shape[i] > 1 && view.access.strides[i] != dense[i]) return false;
+  }
+  return true;
+}
+
+/// The strides with which a reshaped view reads the same elements, if strides can say it.
+bool reshape_strides(const View& from, const Shape& to, Strides& strides) {
+  strides = contiguous_strides(to);
+  if (element_count(to) == 0) return true;
+  // Match runs of axes that hold the same number of elements; within a run the old axes must be
+  // dense with respect to each other.
+  const Shape old_shape = squeezed(from.shape);
+  const Strides old_strides = squeezed(from.access.strides, from.shape);
+  int o = 0, n = 0;
+  while (o < old_shape.rank()) {
+    int64_t old_size = old_shape[o], new_size = to[n];
+    int o_end = o + 1, n_end = n + 1;
+    while (old_size != new_size) {
+      if (old_size < new_size) {
+        old_size *= old_shape[o_end++];
+      } else {
+        new_size *= to[n_end++];
+      }
+    }
+    for (int i = o; i + 1 < o_end; ++i) {
+      if (old_strides[i] != old_strides[i + 1] * old_shape[i + 1]) return false;
+    }
+    int64_t stride = old_strides[o_end - 1];
+    for (int i = n_end - 1; i >= n; --i) {
+      strides[i] = stride;
+      stride *= to[i];
+    }
+    o = o_end;
+    n = n_end;
+  }
+  return true;
+}
+
+Strides broadcast_strides(const View& from, const Shape& to) {
+  Strides strides;
+  strides.resize(to.rank());
+  const int extra = to.rank() - from.shape.rank();
+  for (int i = extra; i < to.rank(); ++i) {
+    strides[i] = from.shape[i - extra] == 1 ? 0 : from.access.strides[i - extra];
+  }
+  return strides;
+}
+
+class Lowering {
+ public:
+  explicit Lowering(const Graph& graph) : graph_(graph) {}
+
+  Lowered run() {
+    for (const Value& value : graph_.values) views_.push_back(lower_value(value));
+    for (int input : graph_.inputs) result_.inputs.push_back(views_[at(input)].access.base);
+    result_.donated = graph_.donated;
+    for (int output : graph_.outputs) {
+      View view = views_[at(output)];
+      const LoweredValue& base = result_.values[at(view.access.base)];
+      // A number given at run time has no Buffer to hand out.
+      if (!is_dense(view) || (base.op == Op::kInput && base.shape.rank() == 0)) view = copied(view);
+      result_.outputs.push_back({view.access.base, view.access.offset});
+    }
+    fuse(result_);
+    return std::move(result_);
+  }
+
+ private:
+  static size_t at(int i) { return static_cast<size_t>(i); }
+
+  View emit(LoweredValue value) {
+    const View view{{static_cast<int>(result_.values.size()), 0, contiguous_strides(value.shape)},
+                    value.shape};
+    result_.values.push_back(std::move(value));
+    return view;
+  }
+
+  View copied(const View& view) {
+    const DType dtype = result_.values[at(view.access.base)].dtype;
+    return emit({.op = Op::k_copy,
+                 .dtype = dtype,
+                 .shape = view.shape,
+                 .domain = view.shape,
+                 .inputs = {view.access},
+                 .input_shapes = {view.shape},
+                 .attributes = {}});
+  }
+
+  View dense(const View& view) { return is_dense(view) ? view : copied(view); }
+
+  View lower_view(const Value& value) {
+    View view = views_[at(value.inputs[0])];
+    Access& access = view.access;
+    switch (value.op) {
+      case Op::k_broadcast:
+        access.strides = broadcast_strides(view, value.shape);
+        break;
+      case Op::k_permute: {
+        Strides strides = access.strides;
+        for (int i = 0; i < strides.rank(); ++i) {
+          strides[i] = access.strides[static_cast<int>(value.attributes[at(i)])];
+        }
+        access.strides = strides;
+        break;
+      }
+      case Op::k_slice:
+        for (int i = 0; i < value.shape.rank(); ++i) {
+          access.offset += value.attributes[at(i)] * access.strides[i];
+          access.strides[i] *= value.attributes[at(i + value.shape.rank())];
+        }
+        break;
+      case Op::k_reshape: {
+        Strides strides;
+        if (!reshape_strides(view, value.shape, strides)) {
+          view = copied(view);
+          reshape_strides(view, value.shape, strides);
+        }
+        view.access.strides = strides;
+        break;
+      }
+      default:
+        break;  // k_alias: the input itself
+    }
+    view.shape = value.shape;
+    return view;
+  }
+
+  /// What an opaque operation's kernel can't read through strides is copied first.
+  View readable(Op op, int operand, const View& view) {
+    switch (op) {
+      case Op::k_matmul: {
+        const bool forward = std::all_of(view.access.strides.begin(), view.access.strides.end(),
+                                         [](int64_t stride) { return stride >= 0; });
+        return operand < 2 && forward ? view : dense(view);
+      }
+      case Op::k_slice_update:
+      case Op::k_concatenate:
+        return view;
+      case Op::k_gather: {
+        // Rows may lie apart; each must be dense.
+        View row = view;
+        if (row.shape.rank() > 0) row.shape[0] = 1;
+        return operand == 0 && is_dense(row) && view.access.strides[0] >= 0 ? view : dense(view);
+      }
+      default:
+        return dense(view);
+    }
+  }
+
+  View lower_value(const Value& value) {
+    if (is_view(value.op)) return lower_view(value);
+    LoweredValue lowered{.op = value.op,
+                         .dtype = value.dtype,
+                         .shape = value.shape,
+                         .domain = value.shape,
+                         .inputs = {},
+                         .input_shapes = {},
+                         .attributes = value.attributes};
+    for (int i = 0; i < value.input_count; ++i) {
+      View view = views_[at(value.inputs[at(i)])];
+      if (is_elementwise(value.op) && !is_source(value.op)) {
+        view.access.strides = broadcast_strides(view, value.shape);
+        view.shape = value.shape;
+      } else if (is_reduction(value.op)) {
+        lowered.domain = view.shape;
+      } else {
+        view = readable(value.op, i, view);
+      }
+      lowered.inputs.push_back(view.access);
+      lowered.input_shapes.push_back(view.shape);
+    }
+    return emit(std::move(lowered));
+  }
+
+  const Graph& graph_;
+  Lowered result_;
+  std::vector<View> views_;
+};
+
+}  // namespace
+
+Shape squeezed(const Shape& shape) {
+  Shape result;
+  for (int64_t size : shape) {
+    if (size != 1) result.push_back(size);
+  }
+  return result;
+}
+
+Strides squeezed(const Strides& strides, const Shape& shape) {
+  Strides result;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] != 1) result.push_back(strides[i]);
+  }
+  return result;
+}
+
+Lowered lower(const Graph& graph) { return Lowering(graph).run(); }
+
+}  // namespace cyxwiz

@@ -1,0 +1,224 @@
+#include "cyxwiz/program.h"
+
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "cyxwiz/error.h"
+#include "cyxwiz/ops.h"
+#include "graph/node.h"
+#include "ops/random.h"
+#include "program/trace.h"
+
+namespace cyxwiz {
+namespace {
+
+thread_local Tracing* innermost = nullptr;
+
+struct Parameter {
+  Shape shape;
+  DType dtype;
+};
+
+/// Evaluates what a traced graph computes from constants alone, so that it runs once and not at
+/// every call. Views and plain numbers stay: they cost nothing, and a constant of zeros needs no
+/// memory.
+void fold_constants(std::span<Node* const> roots) {
+  Trace trace;
+  walk(roots, trace);
+  std::vector<Tensor> constants;
+  for (Node* node : trace.nodes) {
+    if (!node->is_leaf() && !node->traced && !is_view(node->op)) {
+      constants.emplace_back(node->shared_from_this());
+    }
+  }
+  evaluate(constants);
+}
+
+}  // namespace
+
+Tracing::Tracing() : outer_(innermost) { innermost = this; }
+Tracing::~Tracing() { end(); }
+void Tracing::end() {
+  if (active_) innermost = outer_;
+  active_ = false;
+}
+Tracing* Tracing::current() { return innermost; }
+
+Tensor placeholder(const Shape& shape, DType dtype, bool weak) {
+  element_count(shape);
+  auto node = std::make_shared<Node>();
+  node->dtype = dtype;
+  node->shape = shape;
+  node->device = default_device();
+  node->weak = weak;
+  node->traced = true;
+  return Tensor(std::move(node));
+}
+
+struct Program::State {
+  Graph graph;
+  const Device* device = nullptr;
+  uint64_t epoch = 0;
+  std::unique_ptr<Executable> executable;
+  std::vector<Parameter>
+      parameters;  // of the inputs; `graph.inputs` has streams and constants after
+  size_t streams = 0;
+  std::vector<Argument> constants;
+  std::vector<Parameter> results;
+
+  // Scratch of one run at a time, kept so that the steady state allocates nothing.
+  std::vector<Argument> arguments;
+  std::vector<Result> outcome;
+
+  Executable& ready() {
+    const uint64_t now = device->backend->epoch();
+    if (!executable || epoch != now) {
+      executable = device->backend->compile(graph, *device);
+      epoch = now;
+    }
+    return *executable;
+  }
+};
+
+Program::Program(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+                 const Tracing& tracing, std::vector<bool> donated)
+    : state_(std::make_unique<State>()) {
+  const std::lock_guard lock(graph_mutex());
+  State& state = *state_;
+  state.device = default_device();
+  donated.resize(inputs.size(), false);
+
+  // A number that stayed weak leaves the Program as what Tensor(number) would be.
+  std::vector<Tensor> results;
+  for (const Tensor& output : outputs) {
+    const bool real = output.node()->weak && is_floating(output.dtype());
+    results.push_back(real ? astype(output, DType::kFloat32) : output);
+    state.results.push_back({results.back().shape(), results.back().dtype()});
+  }
+  std::vector<Node*> roots;
+  for (const Tensor& result : results) roots.push_back(result.node().get());
+  fold_constants(roots);
+  Trace trace;
+  walk(roots, trace);
+  trace.outputs = roots;
+
+  // The Graph's inputs come in the leaves' order; arguments come as inputs, streams, constants. An
+  // input that nothing uses has no leaf: its argument is checked and dropped.
+  const Graph walked = build(trace);
+  state.graph = walked;
+  state.graph.inputs.clear();
+  state.graph.donated.clear();
+  std::unordered_map<const Node*, int> leaf_value;
+  for (size_t i = 0; i < trace.leaves.size(); ++i) leaf_value[trace.leaves[i]] = walked.inputs[i];
+  auto add_argument = [&](const Tensor& tensor, bool donate) {
+    const Node* node = tensor.node().get();
+    int id;
+    if (const auto found = leaf_value.find(node); found != leaf_value.end()) {
+      id = found->second;
+      leaf_value.erase(found);
+    } else {
+      id = static_cast<int>(state.graph.values.size());
+      Value unused;
+      unused.dtype = node->dtype;
+      unused.shape = node->shape;
+      state.graph.values.push_back(unused);
+    }
+    state.graph.inputs.push_back(id);
+    state.graph.donated.push_back(donate);
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    state.parameters.push_back({inputs[i].shape(), inputs[i].dtype()});
+    add_argument(inputs[i], donated[i]);
+  }
+  for (const Tensor& stream : tracing.streams()) add_argument(stream, false);
+  state.streams = tracing.streams().size();
+  for (const Node* leaf : trace.leaves) {
+    if (!leaf_value.contains(leaf)) continue;
+    if (leaf->traced) {
+      throw TracingError(
+          "the result depends on a traced tensor that is not an argument of the function");
+    }
+    Argument constant;
+    constant.buffer = leaf->buffer;
+    constant.offset = leaf->offset;
+    if (!leaf->evaluated()) constant.immediate = scalar_bytes(*leaf);
+    state.constants.push_back(std::move(constant));
+    state.graph.inputs.push_back(leaf_value.at(leaf));
+    state.graph.donated.push_back(false);
+  }
+  state.ready();
+}
+
+Program::~Program() = default;
+
+std::vector<Tensor> Program::operator()(std::span<Tensor> arguments) {
+  State& state = *state_;
+  if (arguments.size() != state.parameters.size()) {
+    throw ValueError("a Program of " + std::to_string(state.parameters.size()) + " inputs got " +
+                     std::to_string(arguments.size()));
+  }
+  const std::lock_guard lock(graph_mutex());
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const auto& [shape, dtype] = state.parameters[i];
+    if (arguments[i].shape() != shape) {
+      throw ShapeError("a Program's input " + std::to_string(i) + " has shape " + to_string(shape) +
+                       ", got " + to_string(arguments[i].shape()));
+    }
+    if (arguments[i].node()->op == Op::kScalar) arguments[i] = astype(arguments[i], dtype);
+    if (arguments[i].dtype() != dtype) {
+      throw DTypeError("a Program's input " + std::to_string(i) + " is " +
+                       std::string(name(dtype)) + ", got " +
+                       std::string(name(arguments[i].dtype())));
+    }
+  }
+  std::vector<Tensor> pending;
+  for (const Tensor& argument : arguments) {
+    const Node& node = *argument.node();
+    if (!node.evaluated() && node.op != Op::kScalar) pending.push_back(argument);
+  }
+  evaluate(pending);
+  pending.clear();
+
+  struct Release {
+    State& state;
+    ~Release() {
+      state.arguments.clear();
+      state.outcome.clear();
+    }
+  } release{state};
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    Argument& argument = state.arguments.emplace_back();
+    Node& node = *arguments[i].node();
+    if (!node.evaluated()) {
+      argument.immediate = scalar_bytes(node);
+      continue;
+    }
+    argument.offset = node.offset;
+    const bool only_handle = state.graph.donated[i] && arguments[i].node().use_count() == 1;
+    argument.buffer = only_handle ? std::move(node.buffer) : node.buffer;
+    if (state.graph.donated[i]) arguments[i] = Tensor();
+  }
+  for (size_t i = 0; i < state.streams; ++i) {
+    const Tensor stream = draw_stream();
+    state.arguments.push_back({stream.node()->buffer, stream.node()->offset, {}});
+  }
+  state.arguments.insert(state.arguments.end(), state.constants.begin(), state.constants.end());
+  state.outcome.resize(state.results.size());
+  state.ready().run(state.arguments, state.outcome);
+
+  std::vector<Tensor> results;
+  results.reserve(state.results.size());
+  for (size_t i = 0; i < state.results.size(); ++i) {
+    Result& result = state.outcome[i];
+    results.push_back(from_buffer(std::move(result.buffer), result.offset, state.results[i].shape,
+                                  state.results[i].dtype));
+  }
+  return results;
+}
+
+const std::vector<bool>& Program::donated() const { return state_->graph.donated; }
+
+std::vector<std::string> Program::steps() const { return state_->executable->describe(); }
+
+}  // namespace cyxwiz

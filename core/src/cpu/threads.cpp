@@ -1,13 +1,18 @@
 #include "cpu/threads.h"
 
+#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -41,16 +46,108 @@ int default_threads() {
   return std::clamp(std::min(affinity(), quota()), 1, kMostThreads);
 }
 
+inline void pause() {
+#if defined(__SSE2__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+/// Threads that wait for pieces of work. The caller works too, and goes on when the pieces are done,
+/// whether or not every worker has woken: a busy machine slows it down, but never stops it.
+class Pool {
+ public:
+  void run(int64_t pieces, int threads, void (*body)(void*, int64_t), void* context) {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock || inside_) {
+      for (int64_t piece = 0; piece < pieces; ++piece) body(context, piece);
+      return;
+    }
+    while (static_cast<int>(started_) < threads - 1) start_worker();
+    Job job{body, context, pieces, threads - 1};
+    job_.store(&job);
+    posted_.fetch_add(1);
+    if (asleep_.load() > 0) posted_.notify_all();
+    inside_ = true;
+    job.work();
+    inside_ = false;
+    // From here on no worker takes the job up; those that did are waited for.
+    job_.store(nullptr);
+    while (busy_.load() > 0) pause();
+  }
+
+ private:
+  struct Job {
+    void (*body)(void*, int64_t);
+    void* context;
+    int64_t pieces;
+    int workers;
+    std::atomic<int64_t> next{0};
+
+    void work() {
+      for (int64_t piece; (piece = next.fetch_add(1)) < pieces;) body(context, piece);
+    }
+  };
+
+  void start_worker() {
+    // Signals are for the threads that the host program knows.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::thread([this, id = started_] { serve(id); }).detach();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ++started_;
+  }
+
+  void serve(int id) {
+    const FlushDenormals flush;
+    inside_ = true;
+    for (uint32_t seen = 0;;) {
+      seen = next_post(seen);
+      // First busy, then the look: the caller first takes the job away, then looks for busy ones.
+      busy_.fetch_add(1);
+      if (Job* job = job_.load(); job && id < job->workers) job->work();
+      busy_.fetch_sub(1);
+    }
+  }
+
+  /// Waits awhile on the processor, since work comes in bursts, and then asleep.
+  uint32_t next_post(uint32_t seen) {
+    constexpr int kSpins = 4000;
+    for (int i = 0; i < kSpins; ++i) {
+      if (posted_.load() != seen) return posted_.load();
+      pause();
+    }
+    asleep_.fetch_add(1);
+    posted_.wait(seen);
+    asleep_.fetch_sub(1);
+    return posted_.load();
+  }
+
+  static thread_local bool inside_;  // a piece of work: what it calls stays on its thread
+  std::mutex mutex_;                 // one job at a time
+  int started_ = 0;
+  std::atomic<Job*> job_{nullptr};
+  std::atomic<uint32_t> posted_{0};  // of the size that the system waits on
+  std::atomic<int> busy_{0}, asleep_{0};
+};
+
+thread_local bool Pool::inside_ = false;
+
 struct Threads {
   std::atomic<int> count{default_threads()};
   std::atomic<uint64_t> epoch{0};
+  // Never destroyed: its threads wait in it until the process ends.
+  std::atomic<Pool*> pool{std::make_unique<Pool>().release()};
 };
 
 Threads& threads() {
   static Threads& instance = []() -> Threads& {
     static Threads made;
-    // A forked child has the pool's book-keeping but not its threads: waiting for them would hang.
+    // A forked child has the pool's book-keeping but not its threads, and its parent uses the CPUs.
     pthread_atfork(nullptr, nullptr, [] {
+      threads().pool = std::make_unique<Pool>().release();
       threads().count = 1;
       threads().epoch += 1;
     });
@@ -74,6 +171,10 @@ void set_num_threads(int n) {
   }
   threads().count = n;
   threads().epoch += 1;
+}
+
+void run_pieces(int64_t pieces, int threads_wanted, void (*run)(void*, int64_t), void* context) {
+  threads().pool.load(std::memory_order_relaxed)->run(pieces, threads_wanted, run, context);
 }
 
 uint64_t threads_epoch() { return threads().epoch.load(std::memory_order_relaxed); }

@@ -1,8 +1,5 @@
-// Threads of the CPU backend: how many, how work is cut, and the floating-point state they compute
-// in.
+// Threads of the CPU backend: how many, how work is cut, and the floating-point state they compute in.
 #pragma once
-
-#include <omp.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -31,26 +28,40 @@ class FlushDenormals {
   unsigned saved_;
 };
 
-/// Work below this many nanoseconds stays on the calling thread: a fork and join cost about 1 us.
+/// Work below this many nanoseconds stays on the calling thread: waking others costs about 1 us.
 inline constexpr int64_t kWorthForking = 6000;
 
-/// Calls `body(first, last)` for contiguous ranges that cover [0, n), one a thread. `cost` is an
-/// estimate of the whole work in nanoseconds on one thread. `body` must not throw.
+/// Calls `run(context, piece)` once for each piece < `pieces`, on up to `threads` threads, this one
+/// included. Which thread runs which piece is not determined. Inside a piece, and while another thread
+/// has the pool, everything runs on the caller.
+void run_pieces(int64_t pieces, int threads, void (*run)(void* context, int64_t piece), void* context);
+
+/// Calls `body(first, last)` for contiguous ranges that cover [0, n). `cost` is an estimate of the
+/// whole work in nanoseconds on one thread. `body` must not throw.
 template <class Body>
 void parallel_ranges(int64_t n, int64_t cost, Body&& body) {
-  const int64_t threads = std::min<int64_t>({num_threads(), n, cost / (kWorthForking / 2)});
-  if (threads <= 1 || cost < kWorthForking) {
+  const int64_t most = cost < kWorthForking ? 1 : cost / (kWorthForking / 2);
+  const int64_t threads = std::min<int64_t>({num_threads(), n, most});
+  if (threads <= 1) {
     if (n > 0) body(int64_t{0}, n);
     return;
   }
-#pragma omp parallel num_threads(static_cast<int>(threads))
-  {
-    FlushDenormals guard;
-    // What OpenMP really gave may be fewer threads than asked for.
-    const int64_t count = omp_get_num_threads(), id = omp_get_thread_num();
-    const int64_t first = n * id / count, last = n * (id + 1) / count;
-    if (first < last) body(first, last);
-  }
+  // More pieces than threads where they are long, so that a thread the system holds up delays the
+  // others by its own small piece only.
+  constexpr int64_t kLongPiece = 20000, kMostPieces = 8;
+  const int64_t pieces =
+      std::min(n, threads * std::clamp<int64_t>(cost / threads / kLongPiece, 1, kMostPieces));
+  struct Context {
+    Body& body;
+    int64_t n, pieces;
+  } context{body, n, pieces};
+  run_pieces(
+      pieces, static_cast<int>(threads),
+      [](void* erased, int64_t piece) {
+        const Context& c = *static_cast<Context*>(erased);
+        c.body(c.n * piece / c.pieces, c.n * (piece + 1) / c.pieces);
+      },
+      &context);
 }
 
 }  // namespace cyxwiz::cpu

@@ -65,20 +65,29 @@ void binary(const TileInstruction& in, char* const* p, const Tile& tile) {
       at<const T>(p, in.b));
 }
 
-// One functor for each row of the table. Small integer types promote: cast back to T where T is
-// meant.
+/// An expression's value as it is stored: C++ makes an int of `uint8_t & uint8_t`.
+template <class T, class R>
+auto as(R value) {
+  if constexpr (std::is_same_v<R, bool>) {
+    return value;
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+// One functor for each row of the table.
 #define UNARY(name, result, kernel, ...) \
   struct name##_op {                     \
     template <class T>                   \
     static auto apply(T a) {             \
-      return kernel;                     \
+      return as<T>(kernel);              \
     }                                    \
   };
 #define BINARY(name, result, kernel, ...) \
   struct name##_op {                      \
     template <class T>                    \
     static auto apply(T a, T b) {         \
-      return kernel;                      \
+      return as<T>(kernel);               \
     }                                     \
   };
 #include "cyxwiz/elementwise_table.h"

@@ -170,6 +170,8 @@ Tensor from_numpy(nb::handle array) {
 }
 
 void evaluate_without_gil(std::span<const Tensor> tensors) {
+  // The automatic trigger may come while a binding has released it already.
+  if (!PyGILState_Check()) return cyxwiz::evaluate(tensors);
   const nb::gil_scoped_release release;
   cyxwiz::evaluate(tensors);
 }

@@ -285,9 +285,24 @@ void reduce_columns(const TileInstruction& in, char* const* p, const Tile& tile)
 /// Is `a` a better extreme than `b`? The first NaN beats everything.
 template <class F, class T>
 bool beats(T a, T b) {
-  if (b != b) return false;
-  if (a != a) return true;
-  return std::is_same_v<F, MaximumOf> ? a > b : a < b;
+  const bool further = std::is_same_v<F, MaximumOf> ? a > b : a < b;
+  return (further | (a != a)) & (b == b);
+}
+
+/// The index of the first element equal to `wanted`, which is there; NaN equals NaN.
+template <class T>
+int64_t find_first(const T* from, int64_t n, T wanted) {
+  constexpr int64_t kStride = 128;
+  int64_t i = 0;
+  auto matches = [&](T a) { return wanted == wanted ? a == wanted : a != a; };
+  for (; i + kStride <= n; i += kStride) {
+    uint8_t found = 0;
+#pragma omp simd reduction(| : found)
+    for (int64_t j = 0; j < kStride; ++j) found |= static_cast<uint8_t>(matches(from[i + j]));
+    if (found) break;
+  }
+  while (i < n - 1 && !matches(from[i])) ++i;
+  return i;
 }
 
 template <class F, class T>
@@ -295,10 +310,7 @@ void arg_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
   int64_t* to = at<int64_t>(p, in.to);
   const T* from = at<const T>(p, in.a);
   for (int64_t r = 0; r < tile.rows; ++r, from += tile.cols) {
-    const T best = reduce_row<F, T>(from, tile.cols);
-    int64_t c = 0;
-    while (c < tile.cols - 1 && (best == best ? from[c] != best : from[c] == from[c])) ++c;
-    to[r] = c;
+    to[r] = find_first(from, tile.cols, reduce_row<F, T>(from, tile.cols));
   }
 }
 
@@ -308,12 +320,21 @@ void arg_columns(const TileInstruction& in, char* const* p, const Tile& tile) {
   T* best = at<T>(p, in.to);
   int64_t* index = at<int64_t>(p, in.c);
   const T* from = at<const T>(p, in.a);
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    for (int64_t c = 0; c < tile.cols; ++c, ++from) {
-      if ((tile.first && r == 0) || beats<F, T>(*from, best[c])) {
-        best[c] = *from;
-        index[c] = tile.along + r;
-      }
+  int64_t r = 0;
+  if (tile.first) {
+    for (int64_t c = 0; c < tile.cols; ++c) {
+      best[c] = from[c];
+      index[c] = tile.along;
+    }
+    r = 1;
+  }
+  for (; r < tile.rows; ++r) {
+    const T* row = from + r * tile.cols;
+#pragma omp simd
+    for (int64_t c = 0; c < tile.cols; ++c) {
+      const bool better = beats<F, T>(row[c], best[c]);
+      best[c] = better ? row[c] : best[c];
+      index[c] = better ? tile.along + r : index[c];
     }
   }
 }

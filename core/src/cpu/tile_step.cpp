@@ -125,6 +125,7 @@ class TileStep::Runner {
   void locate(int64_t t) {
     const std::vector<int64_t>& sizes = segment_->sizes;
     const size_t last = sizes.size() - 1;
+    if (last == 0) return locate_flat(t);
     int64_t starts[kMaxRank];
     int64_t linear_stride = 1, along_stride = 1, linear = 0, along = 0;
     for (size_t i = last + 1; i-- > 0;) {
@@ -162,6 +163,22 @@ class TileStep::Runner {
       memory[i] = bases_[i] + offset * operand.item;
     }
     if (!step_.terminals_.empty()) std::copy(starts, starts + last + 1, starts_);
+  }
+
+  /// The same for a single axis, the common case.
+  void locate_flat(int64_t t) {
+    const int64_t start = t * step_.col_block_;
+    tile_.linear = tile_.along = start;
+    tile_.rows = 1;
+    tile_.cols = std::min(step_.col_block_, segment_->sizes[0] - start);
+    tile_.count[0] = tile_.cols;
+    tile_.count[1] = 1;
+    char** memory = pointers_ + step_.registers_;
+    for (size_t i = 0; i < operand_count_; ++i) {
+      const TileOperand& operand = segment_->operands[i];
+      memory[i] = bases_[i] + start * operand.strides[0] * operand.item;
+    }
+    starts_[0] = start;
   }
 
   void run_instructions() {

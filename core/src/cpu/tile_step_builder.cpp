@@ -6,9 +6,10 @@
 namespace cyxwiz::cpu {
 namespace {
 
-// Elements in a tile: its registers together should stay well within a 32 KiB L1 cache.
-constexpr int64_t kTileElements = 1024, kSmallTileElements = 512;
-constexpr int kManyRegisters = 8;
+// Elements in a tile: its registers together should stay well within a 32 KiB L1 cache. A lone
+// operation needs none and can take long strides.
+constexpr int64_t kLongTile = 8192, kTile = 1024, kShortTile = 512;
+constexpr size_t kManyMembers = 8;
 constexpr int64_t kAlignment = 64;
 
 constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
@@ -149,8 +150,8 @@ void TileStepBuilder::choose_tile() {
   const size_t last = axes_.size() - 1;
   const int64_t cols = axes_[last].size;
   // Registers are not counted yet: one a member bounds them.
-  const int64_t elements =
-      group_.members.size() > kManyRegisters ? kSmallTileElements : kTileElements;
+  const size_t members = group_.members.size();
+  const int64_t elements = members == 1 ? kLongTile : members > kManyMembers ? kShortTile : kTile;
   step_.has_rows_ = last > 0 && (cols < elements || group_.kind == ReduceKind::kColumn);
   if (last > 0 && group_.kind == ReduceKind::kRow) step_.has_rows_ = true;
   if (group_.kind == ReduceKind::kTile && last > 0 && axes_[last - 1].role != Axis::kReduced) {

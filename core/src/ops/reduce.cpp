@@ -52,7 +52,13 @@ Tensor reduce(Op op, const Tensor& x, const Axes& axes, bool keep, DType result)
     throw ValueError(std::string(operation) + ": no elements to reduce in a tensor of shape " +
                      to_string(x.shape()));
   }
-  const Tensor kept = record(op, result, reduced_shape(x.shape(), mask, true), {x}, {mask});
+  const Shape kept_shape = reduced_shape(x.shape(), mask, true);
+  Tensor kept;
+  if (reduced_count(x.shape(), mask) == 1) {  // one element is its own sum, and the first extreme
+    kept = op == Op::k_argmax || op == Op::k_argmin ? zeros(kept_shape, result) : x;
+  } else {
+    kept = record(op, result, kept_shape, {x}, {mask});
+  }
   return keep ? kept : reshape(kept, reduced_shape(x.shape(), mask, false));
 }
 

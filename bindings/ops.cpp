@@ -88,7 +88,7 @@ Tensor arg_reduction(nb::handle x, std::optional<int64_t> axis, bool keepdims) {
 void bind_creation(nb::module_& m) {
   m.def(
       "from_numpy", &from_numpy, "array"_a,
-      nb::sig("def from_numpy(array: np.ndarray[Any, Any]) -> Tensor"),
+      nb::sig("def from_numpy(array: numpy.typing.NDArray[Any]) -> Tensor"),
       "A tensor that shares the array's memory: writing to the array changes the tensor.\n\n"
       "Arrays that are not C-contiguous or not in native byte order are copied. Raises DTypeError\n"
       "for a dtype that tensors don't have.\n\n"

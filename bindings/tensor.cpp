@@ -112,8 +112,7 @@ void bind_operators(Class& c) {
 #undef OPERATOR
 #define COMPARISON(name, op)                                                       \
   c.def("__" #name "__", &operate<op, false>, nb::is_operator(), "other"_a.none(), \
-        nb::sig("def __" #name                                                     \
-                "__(self, other: TensorLike, /) -> Tensor  # type: ignore[override]"));
+        nb::sig("def __" #name "__(self, other: TensorLike, /) -> Tensor"));
   COMPARISON(eq, cyxwiz::equal)
   COMPARISON(ne, cyxwiz::not_equal)
   COMPARISON(lt, cyxwiz::less)
@@ -136,7 +135,7 @@ void bind_conversions(Class& c) {
         return copy ? view.attr("copy")() : view;
       },
       nb::kw_only(), "copy"_a = false,
-      nb::sig("def to_numpy(self, *, copy: bool = False) -> np.ndarray[Any, Any]"),
+      nb::sig("def to_numpy(self, *, copy: bool = False) -> numpy.typing.NDArray[Any]"),
       "A read-only array that shares this tensor's memory; with copy=True a writable one of its "
       "own.");
   c.def("item", &to_number, nb::sig("def item(self) -> Any"),
@@ -146,7 +145,7 @@ void bind_conversions(Class& c) {
       nb::sig("def tolist(self) -> Any"), "The elements as nested lists of Python numbers.");
   c.def("__array__", &array, "dtype"_a = nb::none(), "copy"_a = nb::none(),
         nb::sig("def __array__(self, dtype: Any = None, copy: bool | None = None) -> "
-                "np.ndarray[Any, Any]"));
+                "numpy.typing.NDArray[Any]"));
   // Before ndarray's own operators: `array * tensor` is a Tensor.
   c.def_prop_ro_static("__array_priority__", [](nb::handle) { return 1000; });
   c.def(
@@ -255,7 +254,7 @@ void bind_dtypes(nb::module_& m) {
           [](const PyDType& t) {
             return nb::module_::import_("numpy").attr("dtype")(std::string(name(t.value)));
           },
-          nb::sig("def numpy(self) -> np.dtype[Any]"))
+          nb::sig("def numpy(self) -> numpy.dtype[Any]"))
       .def("__str__", [](const PyDType& t) { return std::string(name(t.value)); })
       .def("__repr__", [](const PyDType& t) { return "cx." + std::string(name(t.value)); })
       .def(

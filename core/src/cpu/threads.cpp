@@ -54,8 +54,8 @@ inline void pause() {
 #endif
 }
 
-/// Threads that wait for pieces of work. The caller works too, and goes on when the pieces are done,
-/// whether or not every worker has woken: a busy machine slows it down, but never stops it.
+/// Threads that wait for pieces of work. The caller works too, and goes on when the pieces are
+/// done, whether or not every worker has woken: a busy machine slows it down, but never stops it.
 class Pool {
  public:
   void run(int64_t pieces, int threads, void (*body)(void*, int64_t), void* context) {

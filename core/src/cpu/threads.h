@@ -1,4 +1,5 @@
-// Threads of the CPU backend: how many, how work is cut, and the floating-point state they compute in.
+// Threads of the CPU backend: how many, how work is cut, and the floating-point state they compute
+// in.
 #pragma once
 
 #include <algorithm>
@@ -32,9 +33,10 @@ class FlushDenormals {
 inline constexpr int64_t kWorthForking = 6000;
 
 /// Calls `run(context, piece)` once for each piece < `pieces`, on up to `threads` threads, this one
-/// included. Which thread runs which piece is not determined. Inside a piece, and while another thread
-/// has the pool, everything runs on the caller.
-void run_pieces(int64_t pieces, int threads, void (*run)(void* context, int64_t piece), void* context);
+/// included. Which thread runs which piece is not determined. Inside a piece, and while another
+/// thread has the pool, everything runs on the caller.
+void run_pieces(int64_t pieces, int threads, void (*run)(void* context, int64_t piece),
+                void* context);
 
 /// Calls `body(first, last)` for contiguous ranges that cover [0, n). `cost` is an estimate of the
 /// whole work in nanoseconds on one thread. `body` must not throw.

@@ -1,0 +1,314 @@
+"""The parent's side of a run: start the child, watch its budgets, collect what it says.
+
+Nothing the script does reaches this process but bytes on three pipes: its output, which is only
+ever text, and the courtesy messages, which are checked and reported as the script's own claims.
+How the run ended is what the kernel told the child's outer process.
+"""
+
+import codecs
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import SandboxUnavailable
+from ..files import make_private_folder, remove_tree
+from ..report import EXIT_BUDGET, EXIT_INTERRUPTED, EXIT_TIMEOUT, Refusal, Report, ending
+from . import meter
+from .grants import Grant
+from .limits import Limits
+
+Show = Callable[[str, str], None]
+
+_POLL_SECONDS = 0.05
+_DISK_BYTES_PER_SECOND = 2 << 30  # how fast we expect a script to write at most
+_DISK_SHARE = 0.02  # of our time that measuring folders may take
+_DRAIN_SECONDS = 1.0
+_MAX_COURTESY_BYTES = 1 << 17
+_MB = 1 << 20
+
+
+class Job(NamedTuple):
+    """What to run and within which walls; ``plan`` is what the child gets to read."""
+
+    plan: dict[str, Any]
+    limits: Limits
+    environment: Mapping[str, str]
+    grants: list[Grant]
+    output_folders: list[str]
+    capture: bool
+    show: Show | None
+
+
+def run(job: Job) -> Report:
+    """Carry out a job. Raises ``SandboxUnavailable`` when the child could not confine itself."""
+    while True:
+        private = make_private_folder()
+        try:
+            return _Run(job, private).report()
+        except _NoNamespaces:
+            job.plan["namespaces"] = False
+        finally:
+            remove_tree(private)
+
+
+class _NoNamespaces(Exception):
+    pass
+
+
+class _Verdict(NamedTuple):
+    status: str
+    exit_code: int
+    reason: str
+
+
+class _Run:
+    """One child, from start to report."""
+
+    def __init__(self, job: Job, private: str) -> None:
+        self._job = job
+        self._limits = job.limits
+        self._scratch = os.path.join(private, "tmp")
+        os.mkdir(self._scratch)
+        os.mkdir(os.path.join(private, "root"))
+        folders = [*job.output_folders, self._scratch]
+        self._disk = meter.Disk(folders, self._limits.disk_mb) if self._limits.disk_mb else None
+        self._outputs = _Outputs(self._limits.output_mb, job.show)
+        self._courtesy = self._told = b""
+        self._pid = 0
+        self._peak_kb = 0
+        self._verdict: _Verdict | None = None
+        self._ended: int | None = None
+        self._start = time.monotonic()
+        self._next_disk_check = self._start
+        self._selector = selectors.DefaultSelector()
+        self._process = self._spawn(private)
+
+    def report(self) -> Report:
+        """Wait for the end, by itself or by force, and say how it was."""
+        try:
+            self._watch()
+        except KeyboardInterrupt:
+            self._end("interrupted", EXIT_INTERRUPTED, "Ctrl-C")
+        finally:
+            self._kill()
+            self._selector.close()
+        duration = time.monotonic() - self._start
+        messages = self._messages()
+        if "no_namespaces" in messages:
+            raise _NoNamespaces
+        if "not_confined" in messages:
+            raise SandboxUnavailable(f"the sandbox can't start: {messages['not_confined']}")
+        if self._verdict is None:
+            self._verdict = self._natural_ending(messages)
+        peak_kb = max(self._peak_kb, int(messages.get("peak_kb", 0)))
+        return Report(
+            *self._verdict,
+            duration=round(duration, 3),
+            peak_memory_mb=round(peak_kb / 1024, 1),
+            stdout=self._outputs.text("stdout"),
+            stderr=self._outputs.text("stderr"),
+            files_written=self._files_written(),
+            refused=self._refusals(),
+            confinement=_confinement(self._job.plan),
+        )
+
+    def _spawn(self, private: str) -> "subprocess.Popen[bytes]":
+        plan = {
+            **self._job.plan,
+            "supervisor": os.getpid(),
+            "limits": list(self._limits),
+            "root": os.path.join(private, "root"),
+            "grants": [*self._job.grants, Grant(self._scratch, write=True)],
+        }
+        with open(os.path.join(private, "plan"), "w+b") as file:
+            file.write(json.dumps(plan).encode())
+            file.seek(0)
+            status, child_status = os.pipe()
+            courtesy, child_courtesy = os.pipe()
+            descriptors = (file.fileno(), child_status, child_courtesy)
+            launch = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+            options = ["-I", "-B", "-X", "utf8"]
+            output = subprocess.PIPE if self._job.capture else None
+            process = subprocess.Popen(
+                [sys.executable, *options, launch, *map(str, descriptors)],
+                stdin=subprocess.DEVNULL if self._job.capture else None,
+                stdout=output,
+                stderr=output,
+                env={**self._job.environment, **_scratch_environment(plan, self._scratch)},
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        os.close(child_status)
+        os.close(child_courtesy)
+        if process.stdout and process.stderr:
+            self._listen(process.stdout.fileno(), lambda data: self._on_output("stdout", data))
+            self._listen(process.stderr.fileno(), lambda data: self._on_output("stderr", data))
+        self._listen(courtesy, self._on_courtesy)
+        self._listen(status, self._on_status)
+        self._status = status
+        return process
+
+    def _listen(self, descriptor: int, handler: Callable[[bytes], None]) -> None:
+        os.set_blocking(descriptor, False)
+        self._selector.register(descriptor, selectors.EVENT_READ, handler)
+
+    def _watch(self) -> None:
+        """Until every pipe is closed, or soon after the child's end or a verdict."""
+        deadline = None
+        while self._selector.get_map() and (deadline is None or time.monotonic() < deadline):
+            for key, _ in self._selector.select(_POLL_SECONDS):
+                self._read(key)
+            over = self._verdict is not None or self._status not in self._selector.get_map()
+            if over and deadline is None:
+                deadline = time.monotonic() + _DRAIN_SECONDS
+            if not over:
+                self._check_budgets()
+
+    def _read(self, key: selectors.SelectorKey) -> None:
+        data = os.read(key.fd, 1 << 16)
+        if data:
+            key.data(data)
+        else:
+            self._selector.unregister(key.fd)
+            if key.fd not in self._piped():
+                os.close(key.fd)
+
+    def _piped(self) -> set[int]:
+        """Descriptors that belong to ``Popen``, which closes them itself."""
+        streams = (self._process.stdout, self._process.stderr)
+        return {stream.fileno() for stream in streams if stream is not None}
+
+    def _on_output(self, stream: str, data: bytes) -> None:
+        if self._verdict is None and not self._outputs.add(stream, data):
+            reason = f"it printed more than {self._limits.output_mb} MB"
+            self._end("output", EXIT_BUDGET, reason)
+
+    def _on_courtesy(self, data: bytes) -> None:
+        self._courtesy += data[: _MAX_COURTESY_BYTES - len(self._courtesy)]
+
+    def _on_status(self, data: bytes) -> None:
+        self._told += data
+        self._pid = int(self._messages().get("pid", 0))
+
+    def _messages(self) -> dict[str, Any]:
+        messages: dict[str, Any] = {}
+        for line in self._told.splitlines():
+            messages.update(json.loads(line))
+        return messages
+
+    def _check_budgets(self) -> None:
+        now = time.monotonic()
+        limits = self._limits
+        if limits.timeout is not None and now - self._start > limits.timeout:
+            self._end("timeout", EXIT_TIMEOUT, f"its {limits.timeout:g} s were up")
+        if not self._pid:
+            return
+        memory, threads = meter.memory_and_threads(self._pid)
+        self._peak_kb = max(self._peak_kb, memory >> 10)
+        if limits.memory_mb is not None and memory > limits.memory_mb * _MB:
+            self._end("memory", EXIT_BUDGET, f"it used more than {limits.memory_mb} MB of memory")
+        if limits.threads is not None and threads > limits.threads:
+            self._end("threads", EXIT_BUDGET, f"it started more than {limits.threads} threads")
+        if self._disk and now >= self._next_disk_check:
+            self._check_disk(self._disk)
+
+    def _check_disk(self, disk: meter.Disk) -> None:
+        start = time.monotonic()
+        limits = self._limits
+        try:
+            grown, count = disk.growth(self._pid)
+        except OSError as error:
+            reason = f"what it wrote can't be measured: {error.strerror}"
+            self._end("disk", EXIT_BUDGET, reason)
+            return
+        left = (limits.disk_mb or 0) * _MB - grown
+        if left < 0:
+            self._end("disk", EXIT_BUDGET, f"it wrote more than {limits.disk_mb} MB")
+        if limits.files is not None and count > limits.files:
+            self._end("disk", EXIT_BUDGET, f"it made more than {limits.files} files")
+        now = time.monotonic()
+        soon = min(max(left, 0) / _DISK_BYTES_PER_SECOND, 0.25)
+        self._next_disk_check = now + max(soon, (now - start) / _DISK_SHARE)
+
+    def _end(self, status: str, exit_code: int, reason: str) -> None:
+        """End the run by force; the first verdict stands."""
+        if self._verdict is None:
+            self._verdict = _Verdict(status, exit_code, reason)
+        self._kill()
+
+    def _kill(self) -> None:
+        """Kill the child's whole session and wait for the child."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _natural_ending(self, messages: dict[str, Any]) -> _Verdict:
+        if "ending" not in messages:
+            raise SandboxUnavailable(
+                f"the child process ended early: {self._outputs.text('stderr').strip()}"
+            )
+        return _Verdict(*ending(messages["ending"]))
+
+    def _files_written(self) -> list[str]:
+        if self._disk is None:
+            return []
+        try:
+            changed = self._disk.changed()
+        except OSError:
+            return []
+        scratch = os.path.realpath(self._scratch) + "/"
+        return [path for path in changed if not path.startswith(scratch)]
+
+    def _refusals(self) -> list[Refusal]:
+        """The courtesy messages that make sense; what does not is dropped."""
+        refusals = []
+        for line in self._courtesy.splitlines():
+            number, _, action = line.partition(b" ")
+            if number.isdigit() and len(number) < 10 and action:
+                refusals.append(Refusal(action[:500].decode("utf-8", "replace"), int(number)))
+        return refusals
+
+
+class _Outputs:
+    """What the script printed, decoded, up to a budget over both streams."""
+
+    def __init__(self, budget_mb: int | None, show: Show | None) -> None:
+        self._left = sys.maxsize if budget_mb is None else budget_mb * _MB
+        self._show = show
+        self._parts: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        decoder = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {name: decoder("replace") for name in self._parts}
+
+    def add(self, stream: str, data: bytes) -> bool:
+        """Take what fits; returns whether all did."""
+        fits = data[: self._left]
+        self._left -= len(fits)
+        text = self._decoders[stream].decode(fits)
+        self._parts[stream].append(text)
+        if self._show:
+            self._show(stream, text)
+        return len(fits) == len(data)
+
+    def text(self, stream: str) -> str:
+        return "".join(self._parts[stream])
+
+
+def _scratch_environment(plan: Mapping[str, Any], scratch: str) -> dict[str, str]:
+    """Where a sandboxed script's libraries may keep their temporary and configuration files."""
+    if not plan["sandbox"]:
+        return {}
+    return {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch, "XDG_CACHE_HOME": scratch}
+
+
+def _confinement(plan: Mapping[str, Any]) -> list[str]:
+    if not plan["sandbox"]:
+        return []
+    return ["landlock", "seccomp", "rlimits", *(["namespaces"] if plan["namespaces"] else [])]

@@ -1,0 +1,275 @@
+"""The resource attacks: each uses more than its budget, and prints WON when it got away with it.
+
+Bounded, so that they are harmless where nothing stops them. ``python bombs.py NAME`` runs one.
+"""
+
+# ruff: noqa: PERF203, SIM115
+
+import importlib
+import mmap
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from typing import NamedTuple
+
+ctypes = importlib.import_module("ctypes")  # an import statement would be refused politely
+MB = 1 << 20
+
+
+class Bomb(NamedTuple):
+    """An attack, the budgets it runs under, and how the report may call its end."""
+
+    function: object
+    limits: dict
+    endings: tuple
+
+
+BOMBS = {}
+
+
+def bomb(*endings, **limits):
+    def register(function):
+        BOMBS[function.__name__] = Bomb(function, limits, endings)
+        return function
+
+    return register
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_at_once():
+    return len(bytearray(900 * MB))
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_bit_by_bit():
+    hoard = []
+    for _ in range(300):
+        hoard.append(os.urandom(MB))
+        time.sleep(0.002)
+    return hoard
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_in_a_shared_mapping():
+    area = mmap.mmap(-1, 500 * MB)
+    for offset in range(0, len(area), 4096):
+        area[offset] = 1
+    return True
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_in_a_memory_file():
+    descriptor = os.memfd_create("hoard")
+    for _ in range(500):
+        os.write(descriptor, bytes(MB))
+    return True
+
+
+@bomb("memory", "finished", memory_mb=64)
+def memory_in_page_tables():
+    """Mappings that read as zeros cost no data, only the tables that describe them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    size = 64 << 30
+    area = libc.mmap(None, ctypes.c_size_t(size), 1, 0x4022, -1, ctypes.c_long(0))
+    return area != ctypes.c_void_p(-1).value
+
+
+@bomb("memory", "failed", memory_mb=400)
+def memory_in_numpy():
+    import numpy
+
+    return numpy.ones((1100, MB // 8)).size
+
+
+@bomb("memory", "failed", memory_mb=400)
+def zip_bomb_read_by_a_library():
+    import io
+    import zipfile
+
+    import numpy
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        header = io.BytesIO()
+        numpy.lib.format.write_array_header_1_0(
+            header, {"descr": "|u1", "fortran_order": False, "shape": (900 * MB,)}
+        )
+        with archive.open("a.npy", "w", force_zip64=True) as member:
+            member.write(header.getvalue())
+            for _ in range(900):
+                member.write(bytes(MB))
+    packed.seek(0)
+    return numpy.load(packed)["a"].size
+
+
+@bomb("threads", "failed", threads=40)
+def thread_bomb():
+    stop = threading.Event()
+    for _ in range(300):
+        threading.Thread(target=stop.wait, daemon=True).start()
+    time.sleep(0.5)
+    return True
+
+
+@bomb("failed", "refused", threads=40)
+def fork_bomb():
+    for _ in range(20):
+        if os.fork() == 0:
+            time.sleep(0.2)
+            os._exit(0)
+    return True
+
+
+@bomb("timeout", timeout=1)
+def endless_loop():
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        pass
+    return True
+
+
+@bomb("timeout", timeout=1)
+def sleeping():
+    time.sleep(3)
+    return True
+
+
+@bomb("timeout", timeout=1)
+def native_loop_that_ignores_signals():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set(signal.Signals))
+    return sum(range(200_000_000))
+
+
+@bomb("timeout", timeout=1)
+def loop_that_swallows_exceptions():
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        try:
+            time.sleep(1)
+        except BaseException:
+            continue
+    return True
+
+
+@bomb("timeout", timeout=1)
+def threads_that_never_end():
+    def outlive():
+        time.sleep(3)
+        print("WON", flush=True)
+
+    threading.Thread(target=outlive).start()
+
+
+@bomb("disk", "failed", disk_mb=8)
+def one_large_file():
+    with open("large", "wb", buffering=0) as file:
+        for _ in range(64):
+            if file.write(bytes(MB)) != MB:
+                raise OSError("short write")
+    return True
+
+
+@bomb("disk", disk_mb=8)
+def many_files():
+    for number in range(200):
+        with open(f"part{number}", "wb") as file:
+            file.write(bytes(MB))
+        time.sleep(0.01)
+    return True
+
+
+@bomb("disk", disk_mb=8)
+def deleted_files_held_open():
+    held = []
+    for number in range(100):
+        file = open(f"part{number}", "wb", buffering=0)
+        os.unlink(file.name)
+        file.write(bytes(4 * MB))
+        held.append(file)
+        time.sleep(0.02)
+    return held
+
+
+@bomb("disk", disk_mb=8)
+def deleted_files_held_mapped():
+    held = []
+    for number in range(50):
+        with open(f"part{number}", "w+b") as file:
+            file.truncate(4 * MB)
+            area = mmap.mmap(file.fileno(), 4 * MB)
+        os.unlink(f"part{number}")
+        area[:] = bytes(4 * MB)
+        held.append(area)
+        time.sleep(0.02)
+    return held
+
+
+@bomb("disk", disk_mb=8)
+def temporary_files():
+    held = []
+    for _ in range(60):
+        held.append(tempfile.NamedTemporaryFile())
+        held[-1].write(bytes(MB))
+        held[-1].flush()
+        time.sleep(0.01)
+    return held
+
+
+@bomb("disk", files=100, disk_mb=8)
+def many_empty_files():
+    for number in range(1500):
+        open(f"empty{number}", "w").close()
+        time.sleep(0.001)
+    return True
+
+
+@bomb("disk", files=10000, disk_mb=64)
+def folders_without_end():
+    """Deeper than any path can name: whoever measures by path would miss what lies there."""
+    name = "d" * 200
+    for _ in range(40):
+        os.mkdir(name)
+        os.chdir(name)
+    time.sleep(1)
+    return True
+
+
+@bomb("output", output_mb=1)
+def a_flood_of_lines():
+    for _ in range(400_000):
+        print("line after line after line after line")
+    return True
+
+
+@bomb("output", output_mb=1)
+def a_flood_of_errors():
+    for _ in range(3000):
+        os.write(2, bytes(4096))
+    return True
+
+
+@bomb("failed")
+def descriptors():
+    return [os.dup(0) for _ in range(5000)]
+
+
+@bomb("failed", disk_mb=8)
+def reserving_space():
+    with open("reserved", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 64 * MB)
+    return True
+
+
+def main():
+    if BOMBS[sys.argv[1]].function():
+        print("WON", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -54,7 +54,8 @@ bool dtype_of(const Py_buffer& view, DType& dtype) {
 }
 
 [[noreturn]] void refuse_dtype(nb::handle array) {
-  const std::string found = nb::str(array.attr("dtype")).c_str();
+  const nb::object dtype = array.attr("dtype");
+  const std::string found = nb::str(nb::handle(dtype)).c_str();
   throw DTypeError("an array of dtype " + found +
                    " can't become a Tensor: the dtypes are bool, uint8, int8, int16, int32, int64, "
                    "float32 and float64; convert it first, with array.astype(...)");
@@ -110,7 +111,7 @@ Tensor number(nb::handle object) {
 
 /// Python floats in lists are float32, as they are everywhere: NumPy makes them float64.
 bool holds_plain_numbers(nb::handle data) {
-  return PyList_Check(data.ptr()) || PyTuple_Check(data.ptr()) || is_number(data);
+  return PyList_Check(data.ptr()) || PyTuple_Check(data.ptr()) || PyFloat_CheckExact(data.ptr());
 }
 
 }  // namespace
@@ -123,7 +124,9 @@ Tensor to_operand(nb::handle object) {
 
 Tensor to_tensor(nb::handle object) {
   if (nb::isinstance<Tensor>(object)) return nb::cast<const Tensor&>(object);
-  if (!is_number(object)) return from_python(object, nb::none());
+  // NumPy's float64 is a kind of float, and keeps its dtype.
+  const bool scalar = PyFloat_Check(object.ptr()) && !PyFloat_CheckExact(object.ptr());
+  if (!is_number(object) || scalar) return from_python(object, nb::none());
   const Tensor plain = number(object);
   // A number as a Tensor of its own no longer gives way to what it meets.
   if (plain.dtype() == DType::kFloat64) return astype(plain, DType::kFloat32);
@@ -141,7 +144,8 @@ Tensor from_python(nb::handle data, nb::handle dtype) {
   const bool plain = holds_plain_numbers(data);
   nb::object array;
   try {
-    array = numpy("asarray")(data);
+    const bool foreign = nb::hasattr(data, "__dlpack__") && !nb::hasattr(data, "__array__");
+    array = numpy(foreign ? "from_dlpack" : "asarray")(data);
   } catch (nb::python_error& error) {
     if (!error.matches(PyExc_ValueError)) throw;
     throw ShapeError("Tensor: the nested lists do not make a rectangle");
@@ -176,7 +180,11 @@ void evaluate_without_gil(std::span<const Tensor> tensors) {
   cyxwiz::evaluate(tensors);
 }
 
-nb::object to_numpy(const Tensor& tensor) {
+namespace {
+
+/// An array that shares the Tensor's memory, for NumPy or for any consumer of DLPack.
+template <class Framework>
+nb::object share_with(const Tensor& tensor) {
   evaluate_without_gil({&tensor, 1});
   // The array's base keeps the value alive, also after the Tensor was rebound.
   auto* owner = new Tensor(tensor);  // NOLINT: the capsule below owns it
@@ -190,9 +198,16 @@ nb::object to_numpy(const Tensor& tensor) {
                                                                : nb::dlpack::dtype_code::Int;
   const nb::dlpack::dtype dtype{static_cast<uint8_t>(code),
                                 static_cast<uint8_t>(cyxwiz::item_size(t) * 8), 1};
-  return nb::cast(nb::ndarray<nb::numpy, nb::ro>(tensor.data(), static_cast<size_t>(tensor.rank()),
-                                                 shape, capsule, nullptr, dtype));
+  const auto rank = static_cast<size_t>(tensor.rank());
+  return nb::cast(
+      nb::ndarray<Framework, nb::ro>(tensor.data(), rank, shape, capsule, nullptr, dtype));
 }
+
+}  // namespace
+
+nb::object to_numpy(const Tensor& tensor) { return share_with<nb::numpy>(tensor); }
+
+nb::object to_dlpack(const Tensor& tensor) { return share_with<nb::array_api>(tensor); }
 
 DType to_dtype(nb::handle object) {
   if (nb::isinstance<PyDType>(object)) return nb::cast<const PyDType&>(object).value;

@@ -30,6 +30,9 @@ cyxwiz::Tensor from_numpy(nb::handle array);
 /// A read-only array that shares the Tensor's memory.
 nb::object to_numpy(const cyxwiz::Tensor& tensor);
 
+/// An object that shares the Tensor's memory by DLPack.
+nb::object to_dlpack(const cyxwiz::Tensor& tensor);
+
 /// The dtype that a PyDType, a name, a NumPy dtype or a Python type (float, int, bool) names.
 cyxwiz::DType to_dtype(nb::handle object);
 

@@ -95,6 +95,12 @@ void bind_creation(nb::module_& m) {
       ">>> a = np.zeros(3, np.float32)\n>>> t = cx.from_numpy(a)\n>>> a[0] = 5\n"
       ">>> t.tolist()\n[5.0, 0.0, 0.0]");
   m.def(
+      "from_dlpack",
+      [](nb::handle x) { return from_numpy(nb::module_::import_("numpy").attr("from_dlpack")(x)); },
+      "x"_a, nb::sig("def from_dlpack(x: Any) -> Tensor"),
+      "A tensor that shares the memory of an array of another library, by the DLPack protocol.\n\n"
+      ">>> cx.from_dlpack(np.arange(3)).tolist()\n[0, 1, 2]");
+  m.def(
       "zeros", [](nb::handle s, nb::handle t) { return cyxwiz::zeros(to_shape(s), to_dtype(t)); },
       "shape"_a, "dtype"_a = "float32",
       nb::sig("def zeros(shape: ShapeLike, dtype: DTypeLike = 'float32') -> Tensor"),
@@ -310,22 +316,22 @@ void bind_reductions(nb::module_& m, TensorClass& c) {
             "log(sum(exp(x))) over `axis` (None: all), without overflow.\n\n"
             ">>> cx.logsumexp([1000.0, 1000.0]).item()\n1000.693115234375")
 #undef REDUCTION
-#define MOMENT(name, doc)                                                                     \
-  m.def(#name, &moment<&cyxwiz::name>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false,    \
-        "ddof"_a = 0.0,                                                                       \
-        nb::sig("def " #name                                                                  \
-                "(x: TensorLike, axis: AxesLike = None, keepdims: bool = False, ddof: float " \
-                "= 0.0) -> Tensor"),                                                          \
-        doc);                                                                                 \
-  c.def(#name, &moment<&cyxwiz::name>, "axis"_a = nb::none(), "keepdims"_a = false,           \
-        "ddof"_a = 0.0,                                                                       \
-        nb::sig("def " #name                                                                  \
-                "(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) "   \
+#define MOMENT(name, function, doc)                                                            \
+  m.def(#name, &moment<&cyxwiz::function>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false, \
+        "ddof"_a = 0.0,                                                                        \
+        nb::sig("def " #name                                                                   \
+                "(x: TensorLike, axis: AxesLike = None, keepdims: bool = False, ddof: float "  \
+                "= 0.0) -> Tensor"),                                                           \
+        doc);                                                                                  \
+  c.def(#name, &moment<&cyxwiz::function>, "axis"_a = nb::none(), "keepdims"_a = false,        \
+        "ddof"_a = 0.0,                                                                        \
+        nb::sig("def " #name                                                                   \
+                "(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) "    \
                 "-> Tensor"));
-  MOMENT(var,
+  MOMENT(var, var,
          "The variance over `axis` (None: all): squared distances from the mean over n - ddof.\n\n"
          ">>> cx.var([1.0, 3.0]).item()\n1.0")
-  MOMENT(std,
+  MOMENT(std, stddev,
          "The standard deviation over `axis` (None: all), the root of var().\n\n"
          ">>> cx.std([1.0, 3.0]).item()\n1.0")
 #undef MOMENT

@@ -172,9 +172,7 @@ void bind_conversions(Class& c) {
   });
   c.def(
       "__dlpack__",
-      [](const Tensor& t, nb::kwargs kwargs) {
-        return to_numpy(t).attr("copy")().attr("__dlpack__")(**kwargs);
-      },
+      [](const Tensor& t, nb::kwargs kwargs) { return to_dlpack(t).attr("__dlpack__")(**kwargs); },
       nb::sig("def __dlpack__(self, **kwargs: Any) -> Any"));
   c.def(
       "__dlpack_device__", [](const Tensor&) { return nb::make_tuple(1, 0); },
@@ -245,6 +243,9 @@ void bind_methods(Class& c) {
 
 void bind_dtypes(nb::module_& m) {
   nb::class_<PyDType>(m, "DType", "An element type. Compares equal to its name and to NumPy's.")
+      .def(
+          "__init__", [](PyDType* self, nb::handle dtype) { new (self) PyDType{to_dtype(dtype)}; },
+          "dtype"_a, nb::sig("def __init__(self, dtype: DTypeLike) -> None"))
       .def_prop_ro("name", [](const PyDType& t) { return std::string(name(t.value)); })
       .def_prop_ro(
           "itemsize", [](const PyDType& t) { return item_size(t.value); },
@@ -271,10 +272,9 @@ void bind_dtypes(nb::module_& m) {
       .def("__hash__",
            [](const PyDType& t) { return nb::hash(nb::str(std::string(name(t.value)).c_str())); })
       .def("__reduce__", [](const PyDType& t) {
-        return nb::make_tuple(nb::module_::import_("pycyxwiz._core").attr("_dtype"),
+        return nb::make_tuple(nb::module_::import_("pycyxwiz._core").attr("DType"),
                               nb::make_tuple(std::string(name(t.value))));
       });
-  m.def("_dtype", [](const std::string& name) { return PyDType{cyxwiz::dtype_from_name(name)}; });
   for (int i = 0; i < cyxwiz::kDTypeCount; ++i) {
     const auto t = static_cast<DType>(i);
     m.attr(t == DType::kBool ? "bool_" : std::string(name(t)).c_str()) = PyDType{t};

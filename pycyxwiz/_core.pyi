@@ -100,6 +100,8 @@ def empty_cache(device: Device | None = None) -> None:
 class DType:
     """An element type. Compares equal to its name and to NumPy's."""
 
+    def __init__(self, dtype: DTypeLike) -> None: ...
+
     @property
     def name(self) -> str: ...
 
@@ -459,6 +461,14 @@ def from_numpy(array: numpy.typing.NDArray[Any]) -> Tensor:
     >>> a[0] = 5
     >>> t.tolist()
     [5.0, 0.0, 0.0]
+    """
+
+def from_dlpack(x: Any) -> Tensor:
+    """
+    A tensor that shares the memory of an array of another library, by the DLPack protocol.
+
+    >>> cx.from_dlpack(np.arange(3)).tolist()
+    [0, 1, 2]
     """
 
 def zeros(shape: ShapeLike, dtype: DTypeLike = 'float32') -> Tensor:

@@ -68,7 +68,8 @@ Tensor min(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor mean(const Tensor& x, const Axes& axes = {}, bool keep = false);
 /// The mean squared distance from the mean, over `count - ddof`.
 Tensor var(const Tensor& x, const Axes& axes = {}, bool keep = false, double ddof = 0);
-Tensor std(const Tensor& x, const Axes& axes = {}, bool keep = false, double ddof = 0);
+/// The root of var(); not `std`, which would shadow the standard library's namespace.
+Tensor stddev(const Tensor& x, const Axes& axes = {}, bool keep = false, double ddof = 0);
 Tensor any(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor all(const Tensor& x, const Axes& axes = {}, bool keep = false);
 /// The index of the first extreme (the first NaN where there is one), over one axis or all

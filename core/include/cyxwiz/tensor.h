@@ -38,9 +38,14 @@ class Tensor {
     return static_cast<const T*>(data());
   }
 
-  const NodePtr& node() const { return node_; }
+  const NodePtr& node() const {
+    if (!node_) throw_empty();
+    return node_;
+  }
 
  private:
+  [[noreturn]] static void throw_empty();
+
   NodePtr node_;
 };
 

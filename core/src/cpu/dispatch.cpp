@@ -5,7 +5,7 @@
 namespace cyxwiz::cpu {
 
 const TileKernels& tile_kernels() {
-#if defined(__x86_64__)
+#if defined(CYXWIZ_X86_KERNELS)
   if (isa() == Isa::kAvx512) return avx512::make_tile_kernels();
   if (isa() == Isa::kAvx2) return avx2::make_tile_kernels();
 #endif

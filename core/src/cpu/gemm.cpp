@@ -13,7 +13,7 @@ namespace cyxwiz::cpu {
 namespace {
 
 const GemmTable& gemm_table() {
-#if defined(__x86_64__)
+#if defined(CYXWIZ_X86_KERNELS)
   if (isa() == Isa::kAvx512) return avx512::gemm_table();
   if (isa() == Isa::kAvx2) return avx2::gemm_table();
 #endif

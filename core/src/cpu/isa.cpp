@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kNames[] = {"baseline", "avx2", "avx512"};
 
 Isa best() {
-#if defined(__x86_64__)
+#if defined(CYXWIZ_X86_KERNELS)
   // x86-64-v4 and -v3 as the psABI defines them: exactly what the kernels are compiled for.
   if (__builtin_cpu_supports("x86-64-v4")) return Isa::kAvx512;
   if (__builtin_cpu_supports("x86-64-v3")) return Isa::kAvx2;

@@ -158,7 +158,11 @@ void TileStepBuilder::choose_tile() {
     step_.has_rows_ = false;
   }
   step_.col_block_ = group_.kind == ReduceKind::kRow ? cols : std::min(cols, elements);
-  const bool whole_rows = step_.col_block_ == cols;
+  // Several rows make a tile only where they lie one after another in what is written.
+  const bool adjacent = last > 0 && !merged_[last].empty() && !merged_[last - 1].empty() &&
+                        order_[static_cast<size_t>(merged_[last - 1].back())] + 1 ==
+                            order_[static_cast<size_t>(merged_[last].front())];
+  const bool whole_rows = step_.col_block_ == cols && adjacent;
   step_.row_block_ = 1;
   if (step_.has_rows_ && whole_rows) {
     const int64_t fit = std::max<int64_t>(1, elements / std::max<int64_t>(cols, 1));

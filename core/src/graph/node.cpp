@@ -59,8 +59,6 @@ Tensor record(Op op, DType dtype, const Shape& shape, std::initializer_list<Tens
   bool all_weak = inputs.size() > 0;
   for (const Tensor& tensor : inputs) {
     const NodePtr& input = tensor.node();
-    if (!input)
-      throw ValueError(std::string(name(op)) + ": a tensor holds nothing (was it donated?)");
     if (input->op != Op::kScalar) {
       if (node->device && node->device != input->device) {
         throw DeviceError(std::string(name(op)) + ": one tensor is on " + node->device->spec() +

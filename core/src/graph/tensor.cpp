@@ -1,26 +1,23 @@
 #include "cyxwiz/tensor.h"
 
-#include "cyxwiz/error.h"
+#include <stdexcept>
+
 #include "graph/node.h"
 
 namespace cyxwiz {
-namespace {
 
-const Node& checked(const NodePtr& node) {
-  if (!node) throw ValueError("this tensor holds nothing: it was donated to a Program");
-  return *node;
+void Tensor::throw_empty() {
+  throw std::runtime_error("this tensor holds nothing: its value was donated to a Program");
 }
 
-}  // namespace
-
-const Shape& Tensor::shape() const { return checked(node_).shape; }
-DType Tensor::dtype() const { return checked(node_).dtype; }
-const Device* Tensor::device() const { return checked(node_).device; }
-bool Tensor::is_traced() const { return checked(node_).traced; }
+const Shape& Tensor::shape() const { return node()->shape; }
+DType Tensor::dtype() const { return node()->dtype; }
+const Device* Tensor::device() const { return node()->device; }
+bool Tensor::is_traced() const { return node()->traced; }
 int64_t Tensor::size() const { return element_count(shape()); }
 
 const void* Tensor::data() const {
-  checked(node_);
+  node();
   evaluate({this, 1});
   return static_cast<const std::byte*>(node_->buffer->data()) + node_->offset;
 }

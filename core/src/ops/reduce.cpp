@@ -116,7 +116,8 @@ Tensor var(const Tensor& x, const Axes& axes, bool keep, double ddof) {
          (1.0 / std::max(count - ddof, 0.0));
 }
 
-Tensor std(const Tensor& x, const Axes& axes, bool keep, double ddof) {
+Tensor stddev(const Tensor& x, const Axes& axes, bool keep, double ddof) {
+  mask_of("std", axes, x.rank());
   return sqrt(var(x, axes, keep, ddof));
 }
 
@@ -139,6 +140,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 }
 
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep) {
+  mask_of("logsumexp", axes, x.rank());
   const Tensor real = astype(x, to_floating(x.dtype()));
   // Where the largest is infinite, shifting by it would give NaN.
   const Tensor top = max(stop_gradient(real), axes, true);
@@ -149,12 +151,14 @@ Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep) {
 }
 
 Tensor softmax(const Tensor& x, int64_t axis) {
+  axis = normalize_axis("softmax", axis, x.rank());
   const Tensor real = astype(x, to_floating(x.dtype()));
   const Tensor e = exp(real - max(stop_gradient(real), {axis}, true));
   return e / sum(e, {axis}, true);
 }
 
 Tensor log_softmax(const Tensor& x, int64_t axis) {
+  axis = normalize_axis("log_softmax", axis, x.rank());
   const Tensor real = astype(x, to_floating(x.dtype()));
   const Tensor shifted = real - max(stop_gradient(real), {axis}, true);
   return shifted - log(sum(exp(shifted), {axis}, true));

@@ -39,13 +39,15 @@ test: $(VENV)/.installed-test
 lint: $(VENV)/.lint-tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	@echo $(BIN)/clang-format --dry-run -Werror '...'
+	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/mypy
 
 format: $(VENV)/.lint-tools
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i $(CXX_FILES)
+	@echo $(BIN)/clang-format -i '...'
+	@$(BIN)/clang-format -i $(CXX_FILES)
 
 SANITIZED := $(BUILD)-sanitize
 sanitize: $(VENV)/.build-tools
@@ -129,7 +131,7 @@ $(VENV)/.lint-tools: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-%: $(SOURCES) $(VENV)/.build-tools
 	@echo "Building and installing pycyxwiz[$*]: minutes the first time, seconds after a change"
 	@PATH=$(abspath $(BIN)):$$PATH CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(PIP) --no-build-isolation \
-	  -C build-dir=$(BUILD) -C cmake.define.CYXWIZ_BUILD_TESTS=ON '.[$*]'
+	  -C build-dir=$(BUILD) -C cmake.define.CYXWIZ_BUILD_TESTS=$(if $(filter test,$*),ON,OFF) '.[$*]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-examples benchmarks/requirements.txt

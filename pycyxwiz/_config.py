@@ -41,18 +41,25 @@ def register(cls: C) -> C:
     return cls
 
 
+class Given:
+    """The arguments of a constructor's call, and what attributes were first set to."""
+
+    __slots__ = ("args", "first", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.first: dict[str, Any] = {}
+
+
 class Configured:
-    """Remembers its constructor's arguments.
+    """Remembers its constructor's arguments, for repr and for files."""
 
-    An attribute with a parameter's name stands for the argument: after ``dropout.rate = 0.3`` that
-    is what repr shows and what is saved.
-    """
-
-    _given: tuple[tuple[Any, ...], dict[str, Any]]
+    _given: Given
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls)
-        self.__dict__["_given"] = (args, kwargs)
+        self.__dict__["_given"] = Given(args, kwargs)
         return self
 
     def __init__(self) -> None:
@@ -61,16 +68,17 @@ class Configured:
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments by name, without those that equal their defaults."""
         parameters = _parameters(type(self))
-        args, kwargs = self._given
-        given = dict(zip(parameters, args, strict=False)) | kwargs
+        given = dict(zip(parameters, self._given.args, strict=False)) | self._given.kwargs
         result = {}
         for name, default in parameters.items():
-            argument = given.get(name, default)
-            now = getattr(self, name, argument)
-            value = now if _is_storable(now) else argument
+            value = self._argument_now(name, given.get(name, default))
             if type(value) is not type(default) or value != default:
                 result[name] = value
         return result
+
+    def _argument_now(self, name: str, given: Any) -> Any:
+        """What to give the constructor today to get the same object."""
+        return given
 
     def __repr__(self) -> str:
         try:
@@ -102,9 +110,10 @@ def _parameters(cls: type[Configured]) -> dict[str, Any]:
     return parameters
 
 
-def _is_storable(value: object) -> bool:
+def is_storable(value: object) -> bool:
+    """Whether it is made of plain values and configured objects."""
     if isinstance(value, (list, tuple)):
-        return all(map(_is_storable, value))
+        return all(map(is_storable, value))
     return isinstance(value, (*_PLAIN, Configured))
 
 

@@ -78,14 +78,6 @@ def values(y: Any, name: str, output: tuple[int, ...], dtype: Any, *, binary: bo
     return _core.from_numpy(array)
 
 
-def same_length(x: Tensor, x_name: str, y: Any, y_name: str) -> None:
-    count = len(y) if hasattr(y, "__len__") else 0
-    if x.shape[0] != count:
-        raise ValueError(
-            f"{x_name} has {x.shape[0]} examples, {y_name} has {count}: they must have as many"
-        )
-
-
 def split(
     examples: tuple[Tensor, Tensor], share: float
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

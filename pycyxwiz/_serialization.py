@@ -94,7 +94,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         model.load_state(state)
         if described["compile"] is not None:
             model.compile(**{name: decode(part) for name, part in described["compile"].items()})
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a file that we didn't write makes a constructor raise
         raise ValueError(f"{path!r} can't be loaded: {error}") from error
     finally:
         _core.random_set_state(*random_state)

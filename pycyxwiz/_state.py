@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pycyxwiz import _core
-from pycyxwiz._config import Configured
+from pycyxwiz._config import Configured, is_storable
 from pycyxwiz._core import Tensor, TracingError
 
 if TYPE_CHECKING:
@@ -168,14 +168,21 @@ class Stateful(Configured):
     def __setattr__(self, name: str, value: Any) -> None:
         values = self._values
         if isinstance(value, Tensor):
-            self.__dict__.pop(name, None)
+            if getattr(type(self), name, _MISSING) is not _MISSING:
+                raise AttributeError(
+                    f"{name!r} is defined in the class {type(self).__name__}, where it would hide "
+                    "the tensor: choose another name"
+                )
             write(values, name, value)
+            self.__dict__.pop(name, None)
             return
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
             return
         values.pop(name, None)
         old = self.__dict__.get(name, _MISSING)
+        if is_storable(value):
+            self._given.first.setdefault(name, value)
         object.__setattr__(self, name, value)
         same = type(old) is type(value) and type(value) in _PLAIN and old == value
         if not same and name not in self.untracked:
@@ -188,6 +195,14 @@ class Stateful(Configured):
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._values]
+
+    def _argument_now(self, name: str, given: Any) -> Any:
+        # An attribute that the constructor set to its argument stands for it ever after, so that
+        # `dropout.rate = 0.3` is seen and saved. One that it computed from the argument does not.
+        now = self.__dict__.get(name, _MISSING)
+        if not (is_storable(now) and is_storable(given)):
+            return given
+        return now if self._given.first.get(name, _MISSING) == given else given
 
     def members(self) -> list[Stateful]:
         """The object itself and those below it."""

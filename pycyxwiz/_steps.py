@@ -52,12 +52,8 @@ class Steps:
     def __init__(self, names: list[str]) -> None:
         # Two, so that a callback may evaluate in the middle of an epoch.
         self.trained, self.evaluated = Totals(names), Totals(names)
-        self.train = Compiled(_train, static_argnames=("objective", "size"), donate_state=True)
-        self.evaluate = Compiled(
-            _evaluate, static_argnames=("objective", "size"), donate_state=True
-        )
-        self.predict = Compiled(_predict)
-        self.predict_rows = Compiled(_predict_rows, static_argnames=("size",))
+        self.train = Compiled(_train, static_argnames=("objective", "size"), internal=True)
+        self.evaluate = Compiled(_evaluate, static_argnames=("objective", "size"), internal=True)
 
 
 def _train(
@@ -88,14 +84,6 @@ def _evaluate(
     rows = _core.arange(size) + start
     _, found = objective.measure(model, _core.take(x, rows), _core.take(y, rows), training=False)
     totals.add(found, size)
-
-
-def _predict(model: Layer, x: Tensor) -> Any:
-    return model(x, training=False)
-
-
-def _predict_rows(model: Layer, x: Tensor, start: int, size: int) -> Any:
-    return model(_core.take(x, _core.arange(size) + start), training=False)
 
 
 def run_batches(

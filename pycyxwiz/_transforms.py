@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections import OrderedDict
+from itertools import count
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -42,6 +42,7 @@ R = TypeVar("R")
 
 _MOST_TRACES = 64
 _MANY_TRACES = 32
+_clock = count()
 
 
 def eval(*trees: Any) -> None:
@@ -97,7 +98,11 @@ def compile(
 
 
 class Compiled(Generic[P, R]):
-    """A function with its Programs; what ``compile`` returns."""
+    """A function with its Programs; what ``compile`` returns.
+
+    ``internal`` ones are steps of a model's training: their state is donated, and nobody is warned
+    that there are many.
+    """
 
     __wrapped__: Callable[P, R]
 
@@ -107,7 +112,7 @@ class Compiled(Generic[P, R]):
         *,
         static_argnames: str | Iterable[str] = (),
         donate_argnums: int | Iterable[int] = (),
-        donate_state: bool = False,
+        internal: bool = False,
     ) -> None:
         if not callable(fn):
             raise TypeError(f"compile takes a function, got {fn!r}")
@@ -120,9 +125,9 @@ class Compiled(Generic[P, R]):
         self._donated = frozenset(
             (donate_argnums,) if isinstance(donate_argnums, int) else donate_argnums
         )
-        self._donate_state = donate_state
+        self._internal = internal
         self._positions = self._find_static() if self._static_names else frozenset()
-        self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
+        self._traces: dict[Hashable, Trace] = {}
         self._made = 0
 
     def _find_static(self) -> frozenset[int]:
@@ -158,7 +163,7 @@ class Compiled(Generic[P, R]):
         key = self._key(args, kwargs, leaves)
         trace = self._traces.get(key)
         if trace is not None and not trace.is_stale():
-            self._traces.move_to_end(key)
+            trace.used = next(_clock)
             return trace
         trace = self._make(args, kwargs, leaves)
         # Tracing may have given an optimizer its state, and so changed its stamp.
@@ -172,10 +177,13 @@ class Compiled(Generic[P, R]):
 
         trace.forget_with(_objects(args, kwargs), forget)
         if len(self._traces) > _MOST_TRACES:
-            self._traces.popitem(last=False)
+            oldest = min(self._traces.copy().items(), key=lambda item: item[1].used)
+            self._traces.pop(oldest[0], None)
         return trace
 
     def _key(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Hashable:
+        if not (self._static_names or kwargs):
+            return tuple([signature(argument, leaves) for argument in args])
         parts: list[Hashable] = []
         for position, argument in enumerate(args):
             static = position in self._positions
@@ -189,7 +197,7 @@ class Compiled(Generic[P, R]):
 
     def _make(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Trace:
         self._made += 1
-        if self._made == _MANY_TRACES:
+        if self._made == _MANY_TRACES and not self._internal:
             import warnings
 
             warnings.warn(
@@ -225,7 +233,7 @@ class Compiled(Generic[P, R]):
         new_kwargs = {name: symbolic(name, kwargs[name]) for name in sorted(kwargs)}
         try:
             return Trace(
-                self._fn, new_args, new_kwargs, symbols, donated, donate_state=self._donate_state
+                self._fn, new_args, new_kwargs, symbols, donated, donate_state=self._internal
             )
         except TracingError as error:
             if numbers:
@@ -286,16 +294,22 @@ class Trace:
         )
         self._guards = [(values, values.stamp) for values in scope.visited()]
         self._lifelines: list[weakref.ref[Stateful]] = []
+        self.used = next(_clock)
 
     def is_stale(self) -> bool:
         """Whether an object that the function used has changed in more than its values."""
-        return any(values.stamp != stamp for values, stamp in self._guards)
+        for values, stamp in self._guards:  # noqa: SIM110
+            if values.stamp != stamp:
+                return True
+        return False
 
     def forget_with(self, objects: list[Stateful], forget: Callable[[], object]) -> None:
         """Calls ``forget`` when one of the objects dies: the trace would keep its tensors alive."""
         self._lifelines = [weakref.ref(each, lambda _: forget()) for each in objects]
 
     def __call__(self, leaves: list[Any]) -> Any:
+        if not self._guards:  # it used no object's tensors
+            return fill(self._template, self.program(leaves))
         outputs = self.program([*leaves, *load(self.fixed), *load(self.state)])
         store(self.state, outputs[self._results :])
         return fill(self._template, outputs)

@@ -14,7 +14,7 @@ from pycyxwiz._core import ShapeError, Tensor
 from pycyxwiz._objective import Objective
 from pycyxwiz._steps import Steps, run_batches
 from pycyxwiz._transforms import outline
-from pycyxwiz.layers._layer import ANY_SHAPE, InputShapeError, Layer, shape_text
+from pycyxwiz.layers._layer import ANY_SHAPE, InputShapeError, Layer, layers_in, shape_text
 
 if TYPE_CHECKING:
     import os
@@ -64,7 +64,7 @@ class Model(Layer):
     history: History | None
     stop_training: bool
 
-    untracked = frozenset({"history", "stop_training", "_steps"})
+    untracked = frozenset({"history", "stop_training", "_input", "_steps"})
 
     def __init__(self, layers: Iterable[Layer] | None = None) -> None:
         self.layers = ()
@@ -73,6 +73,7 @@ class Model(Layer):
         self.history = None
         self.stop_training = False
         self._steps: Steps | None = None
+        self._input: PartialShape = ANY_SHAPE  # the shape of the last examples
         for layer in layers or ():
             self.add(layer)
 
@@ -109,15 +110,19 @@ class Model(Layer):
     def summary(self) -> None:
         """Writes a table of the layers, the shapes they give and their numbers of parameters.
 
+        Sizes that depend on the input (``?``) are known once the model has seen examples.
+
         >>> cx.Model([cx.layers.Dense(784, 10, activation="softmax")]).summary()
         Model
         layer                                   output shape  parameters
         Dense(784, 10, activation='softmax')    [..., 10]          7,850
         total 7,850, trainable 7,850
         """
-        shapes = _shapes(self.layers, ANY_SHAPE)
+        layers = tuple(layer for _, layer in layers_in(vars(self)))
+        in_a_row = type(self).forward is Model.forward
+        shapes = _shapes(layers, self._input) if in_a_row else [ANY_SHAPE] * len(layers)
         rows = [("layer", "output shape", "parameters")]
-        for layer, shape in zip(self.layers, shapes, strict=True):
+        for layer, shape in zip(layers, shapes, strict=True):
             rows.append((repr(layer), shape_text(shape), f"{_size(layer.state()):,}"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [type(self).__name__]
@@ -125,6 +130,11 @@ class Model(Layer):
         total, trainable = _size(self.state()), _size(self.parameters())
         lines.append(f"total {total:,}, trainable {trainable:,}")
         sys.stdout.write("\n".join(lines) + "\n")
+
+    def arguments(self) -> dict[str, Any]:
+        if type(self).__init__ is not Model.__init__:
+            return super().arguments()
+        return {"layers": list(self.layers)}
 
     # --- training ------------------------------------------------------------------------------
 
@@ -260,15 +270,12 @@ class Model(Layer):
         batch_size = _whole("batch_size", batch_size)
         x = _data.inputs(x, "x", self._dtype())
         self._check_input(x)
-        count, steps = x.shape[0], self._compiled_steps()
-        if count <= batch_size:
-            whole: Tensor = steps.predict(self, x)
-            return whole
-        parts = [
-            steps.predict_rows(self, x, start=start, size=min(batch_size, count - start))
-            for start in range(0, count, batch_size)
-        ]
-        result = _core.concatenate(parts)
+        rows = x.to_numpy()
+        parts = []
+        for start in range(0, len(rows), batch_size):
+            parts.append(self(_core.from_numpy(rows[start : start + batch_size]), training=False))
+            _core.evaluate(parts[-1:])
+        result = parts[0] if len(parts) == 1 else _core.concatenate(parts)
         _core.evaluate([result])
         return result
 
@@ -328,19 +335,26 @@ class Model(Layer):
     def _check_input(self, x: Tensor) -> None:
         if type(self).forward is Model.forward:
             self._check_layers()
-        self.output_shape((None, *x.shape[1:]))
+        shape = (None, *x.shape[1:])
+        self.output_shape(shape)
+        self._input = shape
 
     def _examples(self, x: Any, y: Any, x_name: str, y_name: str) -> tuple[Tensor, Tensor]:
         """Both as tensors that fit the model and its loss."""
         dtype = self._dtype()
         x = _data.inputs(x, x_name, dtype)
         self._check_input(x)
-        _data.same_length(x, x_name, y, y_name)
         output = outline(self, _core.zeros([1, *x.shape[1:]], x.dtype))
         if not isinstance(output, Tensor) or output.shape[:1] != (1,):
             raise ShapeError(f"the model must give a row for each example, not {output!r}")
         assert self.objective is not None
-        return x, self.objective.targets(y, y_name, tuple(output.shape[1:]), dtype)
+        targets = self.objective.targets(y, y_name, tuple(output.shape[1:]), dtype)
+        if len(x) != len(targets):
+            raise ValueError(
+                f"{x_name} has {len(x)} examples, {y_name} has {len(targets)}: they must have as "
+                "many"
+            )
+        return x, targets
 
     def _train(
         self,

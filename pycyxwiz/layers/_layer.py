@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pycyxwiz._config import Given
 from pycyxwiz._core import ShapeError, Tensor
-from pycyxwiz._state import Stateful, current_scope, is_floating, read, write
+from pycyxwiz._state import Stateful, Values, current_scope, is_floating, read, write
 from pycyxwiz._tree import as_tensor, is_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import EllipsisType
 
-    from pycyxwiz._state import Reference, Values
+    from pycyxwiz._state import Reference
 
     # A shape that may be known in part: None for a size, a leading Ellipsis for any number of axes.
     PartialShape = tuple[int | EllipsisType | None, ...]
 
 ANY_SHAPE: PartialShape = (...,)
+
+# What most attributes are.
+_NO_LAYERS = frozenset({type(None), bool, int, float, str, Given, Values})
 
 # Whether the layer call that this thread is in trains. Only calls set it, and they set it back.
 _training: ContextVar[bool] = ContextVar("pycyxwiz_training", default=False)
@@ -92,16 +97,20 @@ class Layer(Stateful):
         scope = current_scope()
         if scope is not None:
             scope.visit(self._values)
-        inputs = tuple([x if isinstance(x, Tensor) else _to_tensor(x) for x in inputs])
+        for x in inputs:
+            if type(x) is not Tensor:
+                inputs = tuple(map(_to_tensor, inputs))
+                break
         outer = _training.get()
         if training is None:
             training = outer
-        options = {"training": training} if takes_training else {}
+        if takes_training:
+            function = partial(function, training=training)
         if training is outer:
-            return function(*inputs, **options)
+            return function(*inputs)
         token = _training.set(training)
         try:
-            return function(*inputs, **options)
+            return function(*inputs)
         finally:
             _training.reset(token)
 
@@ -147,7 +156,18 @@ class Layer(Stateful):
             write(*reference, new[name])
 
     def members(self) -> list[Stateful]:
-        return [layer for _, layer, _ in self._walk()]
+        # On the way of every compiled call, and so without the names that _walk gives.
+        found: list[Stateful] = [self]
+        seen = {id(self)}
+        for layer in found:
+            for value in layer.__dict__.values():
+                if type(value) in _NO_LAYERS:
+                    continue
+                for _, below in layers_in((value,)):
+                    if id(below) not in seen:
+                        seen.add(id(below))
+                        found.append(below)
+        return found
 
     def parameter_references(self) -> dict[str, Reference]:
         return {
@@ -177,7 +197,7 @@ class Layer(Stateful):
             trainable = trainable and layer.trainable
             yield path, layer, trainable
             below = []
-            for name, child in _layers_in(layer.__dict__):
+            for name, child in layers_in(layer.__dict__):
                 if id(child) not in seen:
                     seen.add(id(child))
                     below.append((f"{path}{name}.", child, trainable))
@@ -199,19 +219,21 @@ def shape_text(shape: PartialShape) -> str:
     return f"[{', '.join(sizes)}]"
 
 
-def _layers_in(container: Any) -> Iterator[tuple[str, Layer]]:
+def layers_in(container: Any) -> Iterator[tuple[str, Layer]]:
     """The layers in a dict, list or tuple, to any depth, with their dotted names."""
     items = container.items() if isinstance(container, dict) else enumerate(container)
     for name, value in items:
         if isinstance(value, Layer):
             yield str(name), value
-        elif isinstance(value, (list, tuple, dict)) and name != "_given":
-            for below, layer in _layers_in(value):
+        elif isinstance(value, (list, tuple, dict)):
+            for below, layer in layers_in(value):
                 yield f"{name}.{below}", layer
 
 
 def _to_tensor(x: Any) -> Any:
     """Arrays and lists of numbers as tensors; anything else is the layer's business."""
+    if isinstance(x, Tensor):
+        return x
     if is_array(x):
         return as_tensor(x)
     first = x

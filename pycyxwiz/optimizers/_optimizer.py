@@ -58,8 +58,7 @@ class Optimizer(Stateful):
         clip_norm: float | None = None,
         lr: Rate | None = None,
     ) -> None:
-        args, kwargs = self._given
-        if lr is not None and (args or "learning_rate" in kwargs):
+        if lr is not None and (self._given.args or "learning_rate" in self._given.kwargs):
             raise ValueError(f"{type(self).__name__}: lr and learning_rate are one thing: give one")
         self.learning_rate = learning_rate if lr is None else lr
         self.weight_decay = self._number("weight_decay", weight_decay, least=0)
@@ -101,7 +100,7 @@ class Optimizer(Stateful):
         for name in [name for name in self._values if "/" in name]:
             del self._values[name]
         self._values.touch()
-        self._served: tuple[tuple[str, tuple[int, ...]], ...] = ()
+        self._served: dict[str, tuple[int, ...]] = {}
         self._owner: weakref.ref[Any] | None = None
         self.step = _core.zeros((), _core.int64)
 
@@ -182,22 +181,22 @@ class Optimizer(Stateful):
         return new
 
     def _prepare(self, parameters: dict[str, Tensor]) -> None:
-        """Makes the state at the first step; later checks that the parameters are the same."""
-        serving = tuple((name, tuple(parameter.shape)) for name, parameter in parameters.items())
+        """Makes the state of new parameters; checks that the others are those of before."""
         if not parameters:
             raise ValueError(f"{type(self).__name__}: there are no trainable parameters to update")
-        if serving == self._served:
-            return
-        if self._served:
-            raise ValueError(
-                f"this {type(self).__name__} keeps state of other parameters than these: make one "
-                "optimizer for each model, or call reset() first"
-            )
-        self._served = serving
         for name, parameter in parameters.items():
+            shape = tuple(parameter.shape)
+            served = self._served.setdefault(name, shape)
+            if served != shape:
+                raise ValueError(
+                    f"this {type(self).__name__} keeps state of other parameters than these: make "
+                    "one optimizer for each model, or call reset() first"
+                )
             for slot in self.slots:
-                # Zeros have a value even while the step is traced, so they go past any scope.
-                self._values.put(f"{slot}/{name}", _core.zeros(parameter.shape, parameter.dtype))
+                if f"{slot}/{name}" not in self._values:
+                    # Zeros have a value even while the step is traced: they go past any scope.
+                    zeros = _core.zeros(parameter.shape, parameter.dtype)
+                    self._values.put(f"{slot}/{name}", zeros)
 
     def _number(self, name: str, value: Any, *, least: float, below: float | None = None) -> float:
         """A finite number in [least, below)."""
@@ -211,10 +210,10 @@ class Optimizer(Stateful):
             raise ValueError(f"{kind}: {name} must be a finite number {limits}, got {value!r}")
         return number
 
-    def arguments(self) -> dict[str, Any]:
-        arguments = super().arguments()
-        arguments.pop("lr", None)  # learning_rate stands for it
-        return arguments
+    def _argument_now(self, name: str, given: Any) -> Any:
+        if name in ("learning_rate", "lr"):
+            return self.learning_rate if name == "learning_rate" else None
+        return super()._argument_now(name, given)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -73,9 +73,9 @@ def remove_tree(folder: str) -> None:
         current = waiting.pop()
         emptied.append(current)
         with contextlib.suppress(OSError):
-            os.chmod(current, 0o700)
             for entry in list(os.scandir(current)):
                 if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.path, 0o700)
                     waiting.append(f"{folder}/{os.urandom(16).hex()}")
                     os.rename(entry.path, waiting[-1])
                 else:

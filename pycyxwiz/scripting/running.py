@@ -120,19 +120,17 @@ def supervise(
         )
     with open(file, "rb") as script:
         source = grammar.decode(script.read())
-    parsed = grammar.parse(source)
     wanted = list(cells)
-    write = list(write)
-    read = list(read)
+    chosen = sorted(grammar.select(grammar.parse(source), wanted)) if wanted else None
     first = startup_scripts.enabled_paths() if startup else []
+    user: list[grants.Grant] = []
     allowed: list[grants.Grant] = []
-    own_folders = [os.path.dirname(os.path.realpath(file))]
+    write = list(write)
     if sandbox:
         user = grants.user_grants(read, write)
         refuse_outside_hard_links(grant.path for grant in user)
-        existing = [path for path in first if os.path.isfile(path)]
-        allowed = [*grants.system_grants(), *user, *grants.user_grants([file, *existing], [])]
-        own_folders += [grant.path for grant in user]
+        scripts = [file, *filter(os.path.isfile, first)]
+        allowed = [*grants.system_grants(), *user, *grants.user_grants(scripts, [])]
     plan = {
         "sandbox": sandbox,
         "namespaces": sandbox and not namespaces.forbidden(),
@@ -140,11 +138,11 @@ def supervise(
         "working_folder": os.getcwd(),
         "import_folders": _import_folders(sandbox),
         "file": os.path.abspath(file),
-        "own_folders": own_folders,
+        "own_folders": [os.path.dirname(os.path.realpath(file)), *(grant.path for grant in user)],
         "libraries": list(libraries),
         "source": source,
         "arguments": list(arguments),
-        "chosen": sorted(grammar.select(parsed, wanted)) if wanted else None,
+        "chosen": chosen,
         "startup": first,
     }
     environment = _clean_environment() if sandbox else os.environ

@@ -28,7 +28,7 @@ WALLS = {
 # These need a capability that no root but the machine's own has.
 MACHINE_ROOT_ONLY = {
     *("open_by_handle", "kernel_log", "making_a_device", "loading_a_kernel_program"),
-    *("watching_performance", "changing_owners"),
+    *("watching_performance", "page_fault_handler"),
 }
 X86_ONLY = {"other_system_call_table", "native_code_in_memory"}
 

@@ -45,7 +45,12 @@ class Disk:
     def growth(self, pid: int) -> tuple[int, int]:
         """Bytes and entries gained since the start; raises ``OSError`` if that can't be told."""
         survey = self._survey()
-        total = self._total(survey) + self._nameless(pid)
+        total = self._total(survey)
+        try:
+            total += self._nameless(pid)
+        except PermissionError:
+            if not _is_ending(pid):  # an ending process shows nobody but root what it holds
+                raise
         return total - self._start_bytes, len(survey) - self._start_count
 
     def changed(self) -> list[str]:
@@ -91,6 +96,15 @@ class Disk:
 def _outermost(folders: Iterable[str]) -> list[str]:
     real = sorted({os.path.realpath(folder) for folder in folders})
     return [path for path in real if not any(path.startswith(other + "/") for other in real)]
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether the process has given up its memory already: it holds nothing any more."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return b"\nVmSize:" not in file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def _list(folder: str) -> list[str]:

@@ -19,7 +19,7 @@ void bind_autograd(nb::module_& m) {
         const Tensor weights = seed.is_none() ? Tensor() : to_tensor(seed);
         std::vector<Tensor> gradients;
         {
-          const nb::gil_scoped_release release;
+          const GilRelease release;
           gradients = cyxwiz::grad(output, to, weights);
         }
         return to_list(gradients);

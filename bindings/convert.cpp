@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include <nanobind/ndarray.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstring>
@@ -116,6 +117,16 @@ bool holds_plain_numbers(nb::handle data) {
 
 }  // namespace
 
+GilRelease::~GilRelease() noexcept(false) {
+#if PY_VERSION_HEX >= 0x030D0000
+  const bool ending = Py_IsFinalizing();
+#else
+  const bool ending = _Py_IsFinalizing();
+#endif
+  while (ending) pause();
+  PyEval_RestoreThread(state_);
+}
+
 Tensor to_operand(nb::handle object) {
   if (nb::isinstance<Tensor>(object)) return nb::cast<const Tensor&>(object);
   if (is_number(object)) return number(object);
@@ -176,7 +187,7 @@ Tensor from_numpy(nb::handle array) {
 void evaluate_without_gil(std::span<const Tensor> tensors) {
   // The automatic trigger may come while a binding has released it already.
   if (!PyGILState_Check()) return cyxwiz::evaluate(tensors);
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   cyxwiz::evaluate(tensors);
 }
 

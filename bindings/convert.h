@@ -9,6 +9,20 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+/// Lets other Python threads run for a scope. While the interpreter shuts down it never gives
+/// control back to a thread of the script's; such a thread waits here for the process to end, since
+/// being ended by Python in the middle of C++ would abort the process.
+class GilRelease {
+ public:
+  GilRelease() : state_(PyEval_SaveThread()) {}
+  ~GilRelease() noexcept(false);
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 /// A dtype as Python sees it.
 struct PyDType {
   cyxwiz::DType value;

@@ -17,7 +17,7 @@ class TracingScope {
   void enter() { tracing_ = std::make_unique<Tracing>(); }
   /// The trace stays readable after the scope: a Program is made from it.
   void exit() {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     tracing_->end();
   }
   const Tracing& get() const {
@@ -48,7 +48,7 @@ nb::list run(Program& program, nb::handle arguments) {
   each_donated([](Tensor& handle, const Tensor&) { handle = Tensor(); });
   std::vector<Tensor> results;
   try {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     results = program(inputs);
     inputs.clear();
   } catch (...) {
@@ -98,7 +98,7 @@ void bind_program(nb::module_& m) {
           [](Program* self, nb::handle inputs, nb::handle outputs, const TracingScope& tracing,
              std::vector<bool> donated) {
             const std::vector<Tensor> from = to_tensors(inputs), to = to_tensors(outputs);
-            const nb::gil_scoped_release release;
+            const GilRelease release;
             new (self) Program(from, to, tracing.get(), std::move(donated));
           },
           "inputs"_a, "outputs"_a, "tracing"_a, "donated"_a = std::vector<bool>(),
@@ -118,7 +118,7 @@ void bind_program(nb::module_& m) {
       [] {
         cyxwiz::CacheStats stats;
         {
-          const nb::gil_scoped_release release;
+          const GilRelease release;
           stats = cyxwiz::cache_stats();
         }
         nb::dict result;

@@ -124,8 +124,10 @@ def encode(value: object, functions: Mapping[str, Callable[..., Any]]) -> Any:
     """
     if isinstance(value, _PLAIN):
         return value
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [encode(item, functions) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item, functions) for item in value]}
     if isinstance(value, dict):
         return {"dict": {str(key): encode(item, functions) for key, item in value.items()}}
     if isinstance(value, Configured):
@@ -145,8 +147,8 @@ def encode(value: object, functions: Mapping[str, Callable[..., Any]]) -> Any:
         if value is function:
             return name
     raise ValueError(
-        f"{value!r} can't be saved: a model's file holds numbers, strings, lists, dicts, None and "
-        "registered classes"
+        f"{value!r} can't be saved: a model's file holds numbers, strings, lists, tuples, dicts, "
+        "None and registered classes"
     )
 
 
@@ -156,6 +158,8 @@ def decode(value: Any) -> Any:
         return [decode(item) for item in value]
     if not isinstance(value, dict):
         return value
+    if value.keys() == {"tuple"}:
+        return tuple([decode(item) for item in value["tuple"]])
     if value.keys() == {"dict"}:
         return {key: decode(item) for key, item in value["dict"].items()}
     if value.keys() != {"class", "arguments"}:

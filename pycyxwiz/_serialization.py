@@ -24,6 +24,7 @@ _VERSION = 1
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     import json
 
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     described = {
@@ -40,6 +41,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     try:
         save_file(arrays, partial, metadata={_KEY: json.dumps(described)})
         os.replace(partial, path)
+    except SafetensorError as error:
+        raise OSError(f"can't write {path!r}: {error}") from None
     finally:
         if os.path.exists(partial):
             os.remove(partial)

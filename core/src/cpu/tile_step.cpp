@@ -154,7 +154,7 @@ class TileStep::Runner {
     tile_.count[0] = tile_.rows * tile_.cols;
     tile_.count[1] = tile_.rows;
     char** memory = pointers_ + step_.registers_;
-    for (size_t i = 0; i < operand_count_; ++i) {
+    for (size_t i : segment_->moving) {
       const TileOperand& operand = segment_->operands[i];
       int64_t offset = 0;
       for (size_t axis = 0; axis <= last; ++axis) {
@@ -174,7 +174,7 @@ class TileStep::Runner {
     tile_.count[0] = tile_.cols;
     tile_.count[1] = 1;
     char** memory = pointers_ + step_.registers_;
-    for (size_t i = 0; i < operand_count_; ++i) {
+    for (size_t i : segment_->moving) {
       const TileOperand& operand = segment_->operands[i];
       memory[i] = bases_[i] + start * operand.strides[0] * operand.item;
     }
@@ -227,7 +227,12 @@ class TileStep::Runner {
 };
 
 TileStep::TileStep(const Lowered& lowered, const Group& group) {
-  TileStepBuilder(lowered, group, *this).build();
+  TileStepBuilder builder(lowered, group, *this);
+  builder.build(/*short_tiles=*/false);
+  if (!builder.has_many_registers()) return;
+  // How many registers it takes is known only once it is built.
+  *this = TileStep();
+  TileStepBuilder(lowered, group, *this).build(/*short_tiles=*/true);
 }
 
 void TileStep::bind(const std::vector<Place>& place_of) {

@@ -53,12 +53,14 @@ class TileStep final : public Step {
 
  private:
   friend class TileStepBuilder;
+  TileStep() = default;
 
   /// One domain that the instructions run over. More than one only in steps that absorbed others.
   struct Segment {
     std::vector<int64_t> sizes;  ///< of the axes: outer …, rows, cols
     int64_t tiles = 0;
     std::vector<TileOperand> operands;
+    std::vector<size_t> moving;  ///< those that are not the same for every tile
   };
   /// An instruction's touch of a value in memory.
   struct Timing {

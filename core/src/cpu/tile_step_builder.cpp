@@ -9,7 +9,7 @@ namespace {
 // Elements in a tile: its registers together should stay well within a 32 KiB L1 cache. A lone
 // operation needs none and can take long strides.
 constexpr int64_t kLongTile = 8192, kTile = 1024, kShortTile = 512;
-constexpr size_t kManyMembers = 8;
+constexpr int kManyRegisters = 8;
 constexpr int64_t kAlignment = 64;
 
 constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
@@ -146,12 +146,9 @@ Strides TileStepBuilder::step_strides(const Strides& strides, const Shape& domai
   return result;
 }
 
-void TileStepBuilder::choose_tile() {
+void TileStepBuilder::choose_tile(int64_t elements) {
   const size_t last = axes_.size() - 1;
   const int64_t cols = axes_[last].size;
-  // Registers are not counted yet: one a member bounds them.
-  const size_t members = group_.members.size();
-  const int64_t elements = members == 1 ? kLongTile : members > kManyMembers ? kShortTile : kTile;
   step_.has_rows_ = last > 0 && (cols < elements || group_.kind == ReduceKind::kColumn);
   if (last > 0 && group_.kind == ReduceKind::kRow) step_.has_rows_ = true;
   if (group_.kind == ReduceKind::kTile && last > 0 && axes_[last - 1].role != Axis::kReduced) {
@@ -184,6 +181,9 @@ int TileStepBuilder::new_operand(int v, int64_t offset, const Strides& strides, 
   std::vector<TileOperand>& operands = step_.segments_[0].operands;
   operands.push_back({v, offset, strides, item_size(value(v).dtype), is_store, {}});
   aligned_.push_back(aligned);
+  if (std::any_of(strides.begin(), strides.end(), [](int64_t stride) { return stride != 0; })) {
+    step_.segments_[0].moving.push_back(operands.size() - 1);
+  }
   return static_cast<int>(operands.size()) - 1;
 }
 
@@ -501,11 +501,13 @@ void TileStepBuilder::plan_terminals() {
   }
 }
 
-void TileStepBuilder::build() {
+bool TileStepBuilder::has_many_registers() const { return step_.registers_ > kManyRegisters; }
+
+void TileStepBuilder::build(bool short_tiles) {
   step_.kind_ = group_.kind;
   arrange_axes();
   collapse_axes();
-  choose_tile();
+  choose_tile(short_tiles ? kShortTile : group_.members.size() == 1 ? kLongTile : kTile);
   step_.text_ = "fused";
   for (int v : group_.members) {
     step_.text_ += " " + std::string(name(value(v).op));

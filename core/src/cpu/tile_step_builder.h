@@ -14,7 +14,9 @@ class TileStepBuilder {
   TileStepBuilder(const Lowered& lowered, const Group& group, TileStep& step)
       : lowered_(lowered), group_(group), step_(step) {}
 
-  void build();
+  void build(bool short_tiles);
+  /// After build(): would short tiles suit the cache better?
+  bool has_many_registers() const;
 
  private:
   // Where a value is while a tile is computed: a virtual register, or a memory operand.
@@ -47,7 +49,7 @@ class TileStepBuilder {
 
   void arrange_axes();
   void collapse_axes();
-  void choose_tile();
+  void choose_tile(int64_t elements);
   Strides step_strides(const Strides& strides, const Shape& domain, bool row) const;
 
   int new_register() { return registers_++; }

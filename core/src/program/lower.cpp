@@ -69,6 +69,11 @@ class Lowering {
   explicit Lowering(const Graph& graph) : graph_(graph) {}
 
   Lowered run() {
+    uses_.assign(graph_.values.size(), 0);
+    for (const Value& value : graph_.values) {
+      for (int input : value.operands()) uses_[at(input)] += 1;
+    }
+    for (int output : graph_.outputs) uses_[at(output)] += 1;
     for (const Value& value : graph_.values) views_.push_back(lower_value(value));
     for (int input : graph_.inputs) result_.inputs.push_back(views_[at(input)].access.base);
     result_.donated = graph_.donated;
@@ -165,8 +170,45 @@ class Lowering {
     }
   }
 
+  /// Takes a bias or a relu that follows a matrix product, and nothing else reads the product, into
+  /// the product's own step.
+  bool joins_product(const Value& value, View& joined) {
+    if (value.op != Op::k_add && value.op != Op::k_relu) return false;
+    for (int side = 0; side < value.input_count; ++side) {
+      const int id = value.inputs[at(side)];
+      const View& view = views_[at(id)];
+      LoweredValue& product = result_.values[at(view.access.base)];
+      // What it reads must be the whole product itself, or the sum that took its place.
+      const Op read = graph_.values[at(id)].op;
+      if (product.op != Op::k_matmul || (read != Op::k_matmul && read != Op::k_add) ||
+          uses_[at(id)] != 1 || value.shape != product.shape || product.attributes[0] != 0) {
+        continue;
+      }
+      if (value.op == Op::k_add) {
+        const View& other = views_[at(value.inputs[at(1 - side)])];
+        const Strides strides = broadcast_strides(other, value.shape);
+        const int last = strides.rank() - 1;
+        // It must be there when the product runs.
+        bool is_row = other.access.base < view.access.base ||
+                      result_.values[at(other.access.base)].op == Op::kInput;
+        is_row &= strides[last] == 1;
+        for (int i = 0; i < last; ++i) is_row &= strides[i] == 0 || value.shape[i] == 1;
+        if (!is_row || product.inputs.size() > 2) continue;
+        const Shape row{value.shape[last]};
+        product.inputs.push_back({other.access.base, other.access.offset, contiguous_strides(row)});
+        product.input_shapes.push_back(row);
+      } else {
+        product.attributes[0] = 1;
+      }
+      joined = view;
+      return true;
+    }
+    return false;
+  }
+
   View lower_value(const Value& value) {
     if (is_view(value.op)) return lower_view(value);
+    if (View joined; joins_product(value, joined)) return joined;
     LoweredValue lowered{.op = value.op,
                          .dtype = value.dtype,
                          .shape = value.shape,
@@ -191,6 +233,7 @@ class Lowering {
   }
 
   const Graph& graph_;
+  std::vector<int> uses_;  // how often each of the Graph's values is read
   Lowered result_;
   std::vector<View> views_;
 };

@@ -13,6 +13,7 @@ void bind_error(nb::module_& m, const char* name, PyObject* base) {
 }  // namespace
 
 NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // what scripts hold when the process ends is no leak
   m.doc() = "The compiled core of pycyxwiz; its public names are those of the package.";
   bind_error<cyxwiz::ShapeError>(m, "ShapeError", PyExc_ValueError);
   bind_error<cyxwiz::DTypeError>(m, "DTypeError", PyExc_TypeError);

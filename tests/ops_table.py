@@ -791,15 +791,42 @@ BY_NAME = {operation.name: operation for operation in OPERATIONS}
 # What _core binds beside operations: tested where it belongs.
 NOT_OPERATIONS = {
     # creation, random: test_tensor.py, test_random.py
-    "arange", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like", "zeros",
-    "zeros_like", "random_bernoulli", "random_normal", "random_permutation", "random_randint",
-    "random_seed", "random_set_state", "random_state", "random_uniform",
+    "arange",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "zeros",
+    "zeros_like",
+    "random_bernoulli",
+    "random_normal",
+    "random_permutation",
+    "random_randint",
+    "random_seed",
+    "random_set_state",
+    "random_state",
+    "random_uniform",
     # graphs and programs: test_autograd.py, test_compile.py, test_fusion.py
-    "cache_stats", "evaluate", "grad", "placeholder",
+    "cache_stats",
+    "evaluate",
+    "grad",
+    "placeholder",
     # devices, memory and the process: test_devices.py, test_process.py
-    "default_device", "devices", "empty_cache", "isa", "memory_stats", "num_threads",
-    "onednn_version", "set_default_device", "set_num_threads", "_dtype",
-}  # fmt: skip
+    "default_device",
+    "devices",
+    "empty_cache",
+    "isa",
+    "memory_stats",
+    "num_threads",
+    "onednn_version",
+    "set_default_device",
+    "set_num_threads",
+    "_dtype",
+}
 
 # Methods of Tensor that are functions too, in another form than t.name(…) for name(t, …).
 METHODS_OF_THEIR_OWN = {

@@ -69,7 +69,7 @@ def test_a_frozen_layer_has_no_gradient():
 
 
 def test_second_and_third_derivatives():
-    cube = lambda x: x**3 * 2  # noqa: E731
+    cube = lambda x: x**3 * 2
     assert cx.grad(cx.grad(cube))(cx.Tensor(2.0)).item() == 24
     assert cx.grad(cx.grad(cx.grad(cube)))(cx.Tensor(2.0)).item() == 12
     hessian = cx.grad(lambda x: cx.sum(cx.grad(lambda x: cx.sum(x**4))(x) * cx.Tensor([1.0, 0.0])))
@@ -127,7 +127,7 @@ def test_gradients_inside_a_loop_that_evaluates():
 
 def test_a_loop_that_never_reads_stays_bounded():
     x, w = cx.ones((100, 100)), cx.ones((100, 100)) * 0.01
-    step = lambda w: w - 0.01 * cx.grad(lambda w: cx.mean((x @ w) ** 2))(w)  # noqa: E731
+    step = lambda w: w - 0.01 * cx.grad(lambda w: cx.mean((x @ w) ** 2))(w)
     for _ in range(20):
         w = step(w)
     before = cx.memory.stats()["allocated"]
@@ -158,28 +158,34 @@ def test_a_gradient_in_float64_stays_there():
     ("run", "kind", "message"),
     [
         (
-            lambda: cx.grad(lambda x: x * 2)(cx.ones(3)), cx.ShapeError,
-            "grad: {} returned a tensor of shape [3]: it must be 0-d; reduce it with mean() or sum()",
+            lambda: cx.grad(lambda x: x * 2)(cx.ones(3)),
+            cx.ShapeError,
+            "grad: {} returned a tensor of shape [3]: it must be 0-d; reduce it with mean() or "
+            "sum()",
         ),
         (
-            lambda: cx.grad(lambda x: 3.0)(cx.ones(3)), TypeError,
+            lambda: cx.grad(lambda x: 3.0)(cx.ones(3)),
+            TypeError,
             "grad: {} must return a 0-d tensor, not float",
         ),
         (
-            lambda: cx.grad(lambda x: cx.sum(x > 0))(cx.ones(3)), cx.DTypeError,
+            lambda: cx.grad(lambda x: cx.sum(x > 0))(cx.ones(3)),
+            cx.DTypeError,
             "grad: {} returned int64: only a floating value has a gradient",
         ),
         (
-            lambda: cx.value_and_grad(lambda x: cx.sum(x))(cx.arange(3)), cx.DTypeError,
+            lambda: cx.value_and_grad(lambda x: cx.sum(x))(cx.arange(3)),
+            cx.DTypeError,
             "value_and_grad: argument 0 of {} is int64: derivatives are taken to floating tensors; "
             "convert it with astype(cx.float32), or choose other argnums",
         ),
         (
-            lambda: cx.grad(lambda x: x, argnums=1)(cx.ones(())), TypeError,
+            lambda: cx.grad(lambda x: x, argnums=1)(cx.ones(())),
+            TypeError,
             "grad: argument 1 of {} must be given by position; the call has 1",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_has_no_gradient_says_why(run, kind, message):
     with pytest.raises(kind) as caught:
         run()

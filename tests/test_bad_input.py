@@ -30,181 +30,249 @@ def nan_labels():
 CASES = {
     # names
     "activation": (
-        lambda: layers.Dense(2, 2, activation="rleu"), ValueError,
-        "unknown activation 'rleu'; known are linear, log_softmax, relu, sigmoid, softmax, softplus, tanh, "
+        lambda: layers.Dense(2, 2, activation="rleu"),
+        ValueError,
+        "unknown activation 'rleu'; known are linear, log_softmax, relu, sigmoid, softmax, "
+        "softplus, tanh, "
         "or pass a function",
     ),
     "initializer": (
-        lambda: layers.Dense(2, 2, init="xavier"), ValueError,
-        "unknown initializer 'xavier'; known are glorot_normal, glorot_uniform, he_normal, he_uniform",
+        lambda: layers.Dense(2, 2, init="xavier"),
+        ValueError,
+        "unknown initializer 'xavier'; known are glorot_normal, glorot_uniform, he_normal, "
+        "he_uniform",
     ),
     "loss": (
-        lambda: model("crossentropy"), ValueError,
+        lambda: model("crossentropy"),
+        ValueError,
         "unknown loss 'crossentropy'; known are binary_cross_entropy, cross_entropy, huber, mae, "
         "mean_absolute_error, mean_squared_error, mse, or pass a function",
     ),
     "optimizer": (
-        lambda: model().compile("adamm", "mse"), ValueError,
+        lambda: model().compile("adamm", "mse"),
+        ValueError,
         "unknown optimizer 'adamm'; known are adam, adamw, rmsprop, sgd",
     ),
     "optimizer type": (
-        lambda: model().compile(3, "mse"), TypeError,
+        lambda: model().compile(3, "mse"),
+        TypeError,
         "the optimizer must be a name or one of cx.optimizers, got 3",
     ),
     "metric": (
-        lambda: model().compile("adam", "mse", ["acuracy"]), ValueError,
+        lambda: model().compile("adam", "mse", ["acuracy"]),
+        ValueError,
         "unknown metric 'acuracy'; known are accuracy, binary_accuracy, binary_cross_entropy, "
-        "categorical_accuracy, cross_entropy, huber, mae, mean_absolute_error, mean_squared_error, mse, or "
+        "categorical_accuracy, cross_entropy, huber, mae, mean_absolute_error, "
+        "mean_squared_error, mse, or "
         "pass a function",
     ),
     "metric twice": (
-        lambda: model().compile("adam", "mse", ["mae", "mae"]), ValueError,
+        lambda: model().compile("adam", "mse", ["mae", "mae"]),
+        ValueError,
         "two of the loss and metrics are called 'mae'",
     ),
     "device": (
-        lambda: cx.set_device("gpu"), cx.DeviceError, None,
+        lambda: cx.set_device("gpu"),
+        cx.DeviceError,
+        None,
     ),
     # layers that don't fit
     "add": (
-        lambda: cx.Model([layers.Dense(784, 64), layers.Dense(128, 10)]), cx.ShapeError,
-        "Dense(128, 10) got input [..., 64]: it needs [..., 128]; the layer before it, Dense(784, 64), gives 64",
+        lambda: cx.Model([layers.Dense(784, 64), layers.Dense(128, 10)]),
+        cx.ShapeError,
+        "Dense(128, 10) got input [..., 64]: it needs [..., 128]; the layer before it, "
+        "Dense(784, 64), gives 64",
     ),
     "input": (
-        lambda: model().predict(X[:, :3]), cx.ShapeError,
+        lambda: model().predict(X[:, :3]),
+        cx.ShapeError,
         "Dense(4, 8, activation='relu') got input [?, 3]: it needs [..., 4]",
     ),
     "call": (
-        lambda: model()(X[:, :3]), cx.ShapeError,
+        lambda: model()(X[:, :3]),
+        cx.ShapeError,
         "Dense(4, 8, activation='relu') got input [10, 3]: it needs [..., 4]",
     ),
     "fit input": (
-        lambda: model().fit(X[:, :3], Y, verbose=0), cx.ShapeError,
+        lambda: model().fit(X[:, :3], Y, verbose=0),
+        cx.ShapeError,
         "Dense(4, 8, activation='relu') got input [?, 3]: it needs [..., 4]",
     ),
     "channels last": (
-        lambda: layers.Conv2D(3, 4, 3)(np.zeros((2, 8, 8, 3))), cx.ShapeError,
-        "Conv2D(3, 4, 3) got input [2, 8, 8, 3]: it needs [N, 3, H, W]; move the channels from the last place "
+        lambda: layers.Conv2D(3, 4, 3)(np.zeros((2, 8, 8, 3))),
+        cx.ShapeError,
+        "Conv2D(3, 4, 3) got input [2, 8, 8, 3]: it needs [N, 3, H, W]; move the channels from "
+        "the last place "
         "with transpose(0, 3, 1, 2)",
     ),
     "no channel axis": (
-        lambda: layers.Conv2D(1, 4, 3)(np.zeros((2, 8, 8))), cx.ShapeError,
-        "Conv2D(1, 4, 3) got input [2, 8, 8]: it needs [N, 1, H, W]; add the channel axis with expand_dims(1)",
+        lambda: layers.Conv2D(1, 4, 3)(np.zeros((2, 8, 8))),
+        cx.ShapeError,
+        "Conv2D(1, 4, 3) got input [2, 8, 8]: it needs [N, 1, H, W]; add the channel axis with "
+        "expand_dims(1)",
     ),
     "small image": (
-        lambda: layers.Conv2D(1, 4, 5)(np.zeros((2, 1, 4, 8))), cx.ShapeError,
-        "Conv2D(1, 4, 5) got input [2, 1, 4, 8]: it needs images of at least 5 × 5, padding included",
+        lambda: layers.Conv2D(1, 4, 5)(np.zeros((2, 1, 4, 8))),
+        cx.ShapeError,
+        "Conv2D(1, 4, 5) got input [2, 1, 4, 8]: it needs images of at least 5 × 5, padding "
+        "included",
     ),
     "no layer": (lambda: cx.Model(["dense"]), TypeError, "a model is made of layers, got 'dense'"),
-    "empty model": (lambda: cx.Model().predict(X), ValueError, "the model has no layers: add() some first"),
+    "empty model": (
+        lambda: cx.Model().predict(X),
+        ValueError,
+        "the model has no layers: add() some first",
+    ),
     "features": (
-        lambda: layers.Dense(0, 3), ValueError, "Dense: in_features must be a whole number ≥ 1, got 0",
+        lambda: layers.Dense(0, 3),
+        ValueError,
+        "Dense: in_features must be a whole number ≥ 1, got 0",
     ),
     "features type": (
-        lambda: layers.Dense(4, 2.5), ValueError, "Dense: out_features must be a whole number ≥ 1, got 2.5",
+        lambda: layers.Dense(4, 2.5),
+        ValueError,
+        "Dense: out_features must be a whole number ≥ 1, got 2.5",
     ),
-    "rate": (lambda: layers.Dropout(1.0), ValueError, "Dropout: rate must be a number in [0, 1), got 1.0"),
+    "rate": (
+        lambda: layers.Dropout(1.0),
+        ValueError,
+        "Dropout: rate must be a number in [0, 1), got 1.0",
+    ),
     "padding name": (
-        lambda: layers.Conv2D(1, 1, 3, padding="full"), ValueError,
+        lambda: layers.Conv2D(1, 1, 3, padding="full"),
+        ValueError,
         'Conv2D: padding must be a number, a pair, "same" or "valid", got \'full\'',
     ),
     "kernel": (
-        lambda: layers.MaxPool2D((1, 2, 3)), ValueError,
+        lambda: layers.MaxPool2D((1, 2, 3)),
+        ValueError,
         "MaxPool2D: kernel_size must be a number or a pair (vertical, horizontal), got (1, 2, 3)",
     ),
     "pool padding": (
-        lambda: layers.AvgPool2D(2, padding=2), ValueError,
-        "AvgPool2D: padding (2, 2) is more than half of the window (2, 2): some windows would hold nothing else",
+        lambda: layers.AvgPool2D(2, padding=2),
+        ValueError,
+        "AvgPool2D: padding (2, 2) is more than half of the window (2, 2): some windows would "
+        "hold nothing else",
     ),
     # data
     "before compile": (
-        lambda: cx.Model([layers.Dense(4, 3)]).fit(X, Y), RuntimeError,
+        lambda: cx.Model([layers.Dense(4, 3)]).fit(X, Y),
+        RuntimeError,
         "fit needs a loss: call model.compile(optimizer=..., loss=...) first",
     ),
     "evaluate before compile": (
-        lambda: cx.Model([layers.Dense(4, 3)]).evaluate(X, Y), RuntimeError,
+        lambda: cx.Model([layers.Dense(4, 3)]).evaluate(X, Y),
+        RuntimeError,
         "evaluate needs a loss: call model.compile(optimizer=..., loss=...) first",
     ),
     "lengths": (
-        lambda: model().fit(X, Y[:7], verbose=0), ValueError,
+        lambda: model().fit(X, Y[:7], verbose=0),
+        ValueError,
         "x has 10 examples, y has 7: they must have as many",
     ),
     "validation lengths": (
-        lambda: model().fit(X, Y, validation_data=(X, Y[:7]), verbose=0), ValueError,
+        lambda: model().fit(X, Y, validation_data=(X, Y[:7]), verbose=0),
+        ValueError,
         "validation_data's x has 10 examples, validation_data's y has 7: they must have as many",
     ),
     "validation no pair": (
-        lambda: model().fit(X, Y, validation_data=X, verbose=0), ValueError,
+        lambda: model().fit(X, Y, validation_data=X, verbose=0),
+        ValueError,
         "validation_data must be a pair (x, y)",
     ),
     "split": (
-        lambda: model().fit(X, Y, validation_split=1.0, verbose=0), ValueError,
+        lambda: model().fit(X, Y, validation_split=1.0, verbose=0),
+        ValueError,
         "validation_split must be in [0, 1), got 1.0",
     ),
     "empty": (
-        lambda: model().fit(X[:0], Y[:0], verbose=0), ValueError, "x is empty: its shape is [0, 4]",
+        lambda: model().fit(X[:0], Y[:0], verbose=0),
+        ValueError,
+        "x is empty: its shape is [0, 4]",
     ),
     "empty list": (lambda: model().predict([]), ValueError, "x is empty: its shape is [0]"),
     "NaN labels": (
-        lambda: model().fit(X, nan_labels(), verbose=0), ValueError,
+        lambda: model().fit(X, nan_labels(), verbose=0),
+        ValueError,
         "y holds 2 NaN: drop those examples or fill them in",
     ),
     "NaN targets": (
-        lambda: model("mse", None).fit(X, np.full((10, 3), np.nan), verbose=0), ValueError,
+        lambda: model("mse", None).fit(X, np.full((10, 3), np.nan), verbose=0),
+        ValueError,
         "y holds 30 NaN: drop those examples or fill them in",
     ),
     "class too large": (
-        lambda: model().fit(X, Y + 1, verbose=0), ValueError,
+        lambda: model().fit(X, Y + 1, verbose=0),
+        ValueError,
         "y holds class 3, but the model has 3 classes, 0 to 2",
     ),
     "negative class": (
-        lambda: model().evaluate(X, Y - 1), ValueError,
+        lambda: model().evaluate(X, Y - 1),
+        ValueError,
         "y holds class -1, but the model has 3 classes, 0 to 2",
     ),
     "broken class": (
-        lambda: model().fit(X, Y + 0.5, verbose=0), ValueError,
+        lambda: model().fit(X, Y + 0.5, verbose=0),
+        ValueError,
         "y holds 0.5: class indices are whole numbers",
     ),
     "label shape": (
-        lambda: model().fit(X, np.zeros((10, 2)), verbose=0), cx.ShapeError,
-        "y has shape [N, 2], the model gives [N, 3]: y must hold a class index for each example, [N], or a row "
+        lambda: model().fit(X, np.zeros((10, 2)), verbose=0),
+        cx.ShapeError,
+        "y has shape [N, 2], the model gives [N, 3]: y must hold a class index for each example, "
+        "[N], or a row "
         "of 3 probabilities",
     ),
     "target shape": (
-        lambda: model("mse", None).fit(X, np.zeros(10), verbose=0), cx.ShapeError,
+        lambda: model("mse", None).fit(X, np.zeros(10), verbose=0),
+        cx.ShapeError,
         "y has shape [N], the model gives [N, 3]: they must be equal",
     ),
     "yes or no": (
-        lambda: model("binary_cross_entropy", "sigmoid").fit(X, np.full((10, 3), 2), verbose=0), ValueError,
+        lambda: model("binary_cross_entropy", "sigmoid").fit(X, np.full((10, 3), 2), verbose=0),
+        ValueError,
         "y holds 2: yes-or-no targets are 0, 1 or between them",
     ),
     "names as labels": (
-        lambda: model().fit(X, np.array(["cat"] * 10), verbose=0), ValueError,
+        lambda: model().fit(X, np.array(["cat"] * 10), verbose=0),
+        ValueError,
         "y holds np.str_('cat') (<U3): only numbers can be computed with; for class names use "
         "np.unique(names, return_inverse=True)[1]",
     ),
     "None": (
-        lambda: model().fit(X, None, verbose=0), (TypeError, ValueError), None,
+        lambda: model().fit(X, None, verbose=0),
+        (TypeError, ValueError),
+        None,
     ),
     "a word": (
-        lambda: model().predict("photo.png"), TypeError,
+        lambda: model().predict("photo.png"),
+        TypeError,
         "x must be an array, a tensor, a table or a list, got 'photo.png'",
     ),
     "complex": (lambda: model().predict(X + 1j), ValueError, None),
     "ragged": (lambda: model().predict([[1, 2], [3]]), ValueError, None),
     "epochs": (
-        lambda: model().fit(X, Y, epochs=0), ValueError, "epochs must be a whole number ≥ 1, got 0",
+        lambda: model().fit(X, Y, epochs=0),
+        ValueError,
+        "epochs must be a whole number ≥ 1, got 0",
     ),
     "batch size": (
-        lambda: model().fit(X, Y, batch_size=2.5), ValueError, "batch_size must be a whole number ≥ 1, got 2.5",
+        lambda: model().fit(X, Y, batch_size=2.5),
+        ValueError,
+        "batch_size must be a whole number ≥ 1, got 2.5",
     ),
     "verbose": (lambda: model().fit(X, Y, verbose=7), ValueError, None),
     "one class": (
-        lambda: cx.Model([layers.Dense(4, 1)]).compile("adam", "cross_entropy") or 1 / 0, ZeroDivisionError, None,
+        lambda: cx.Model([layers.Dense(4, 1)]).compile("adam", "cross_entropy") or 1 / 0,
+        ZeroDivisionError,
+        None,
     ),
     "loss not a number": (
-        lambda: model(lambda p, t: p).fit(X, np.zeros((10, 3)), verbose=0), cx.ShapeError, None,
+        lambda: model(lambda p, t: p).fit(X, np.zeros((10, 3)), verbose=0),
+        cx.ShapeError,
+        None,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -222,7 +290,8 @@ def test_cross_entropy_needs_two_classes():
     with pytest.raises(cx.ShapeError) as caught:
         made.fit(X, Y % 2, verbose=0)
     assert str(caught.value) == (
-        "cross_entropy needs a model with an output for each of at least 2 classes; this one gives [N, 1]. "
+        "cross_entropy needs a model with an output for each of at least 2 classes; this one "
+        "gives [N, 1]. "
         "For one yes-or-no output use binary_cross_entropy"
     )
 

@@ -140,7 +140,7 @@ def test_a_compiled_training_step_changes_its_model():
 
 
 def test_compiling_and_differentiating_nest_in_both_orders():
-    square = lambda x: cx.sum(x * x)  # noqa: E731
+    square = lambda x: cx.sum(x * x)
     x = cx.Tensor([1.0, 2.0])
     assert cx.compile(cx.grad(square))(x).tolist() == [2, 4]
     assert cx.grad(cx.compile(square))(x).tolist() == [2, 4]

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from ops_table import avg_pool2d, conv2d, max_pool2d
 
 import pycyxwiz as cx
+from ops_table import avg_pool2d, conv2d, max_pool2d
 
 CLOSE = {"float32": {"rtol": 1e-4, "atol": 1e-4}, "float64": {"rtol": 1e-10, "atol": 1e-10}}
 WINDOWS = [
@@ -42,7 +42,7 @@ def test_the_gradients_of_convolution_are_those_of_the_loop(stride, padding, dil
     for dtype in ("float32", "float64"):
         loss = lambda x, w: cx.sum(
             cx.conv2d(x, w, stride, padding, dilation) * weights.astype(dtype)
-        )  # noqa: B023, E731
+        )
         gx, gw = cx.grad(loss, argnums=(0, 1))(
             cx.Tensor(x.astype(dtype)), cx.Tensor(w.astype(dtype))
         )
@@ -76,7 +76,7 @@ def test_pooling_agrees_with_a_naive_loop(kernel, stride, padding, dtype):
         weights = images(expected.shape, dtype, 1)
         gradient = cx.grad(lambda x: cx.sum(ours(x, kernel, stride, padding) * weights))(
             cx.Tensor(x)
-        )  # noqa: B023
+        )
         direction, step = images(x.shape, "float64", 2), 1e-6
         wide = x.astype("float64")
         ends = [

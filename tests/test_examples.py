@@ -17,8 +17,11 @@ def run(name: str, folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-c", "import sys; from pycyxwiz.cli import main; sys.exit(main())"]
     done = subprocess.run(
         [*command, "run", str(EXAMPLES / name), *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=180,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return done.stdout
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ops_table import log_softmax, sigmoid, softmax, softplus
 
 import pycyxwiz as cx
+from ops_table import log_softmax, sigmoid, softmax, softplus
 from pycyxwiz import _core
 
 Array = np.ndarray[Any, Any]
@@ -527,15 +527,28 @@ def workload() -> list[Array]:
 
     results = [
         cx.sqrt(x * x + 1) * cx.exp(-x),
-        x.sum(), x.mean(), x.std(), x.max(), x.argmin(), x.prod(),
-        table.sum(axis=0), table.var(axis=1), table.mean(axis=0), cx.softmax(table), table.T.sum(axis=1),
+        x.sum(),
+        x.mean(),
+        x.std(),
+        x.max(),
+        x.argmin(),
+        x.prod(),
+        table.sum(axis=0),
+        table.var(axis=1),
+        table.mean(axis=0),
+        cx.softmax(table),
+        table.T.sum(axis=1),
         cx.permute(table.reshape(7, 100, 501), (1, 2, 0)).sum(axis=(0, 2)),
-        table @ weights, cx.relu(table @ weights + 1), x[:1000] @ x[1000:2000],
-        cx.random.normal([100_001]), cx.random.permutation(10_001), cx.random.bernoulli(0.3, [5001]),
+        table @ weights,
+        cx.relu(table @ weights + 1),
+        x[:1000] @ x[1000:2000],
+        cx.random.normal([100_001]),
+        cx.random.permutation(10_001),
+        cx.random.bernoulli(0.3, [5001]),
         cx.take(table, [5, 600, 5]),
         *cx.grad(loss, argnums=(0, 1))(weights, filters),
         cx.grad(lambda t: cx.sum(cx.take(t, [3, 3, 3, 699] * 500) ** 2))(table),
-    ]  # fmt: skip
+    ]
     return [np.array(r.to_numpy()) for r in results]
 
 

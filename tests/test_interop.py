@@ -124,7 +124,7 @@ def test_numpy_takes_tensors():
     t = cx.Tensor([[1.0, 4.0]])
     assert np.asarray(t).dtype == np.float32 and np.array(t).flags.writeable
     assert np.asarray(t, dtype=np.float64).dtype == np.float64
-    assert np.sqrt(t).tolist() == [[1, 2]] and np.sum(t) == 5
+    assert np.sqrt(t).tolist() == [[1, 2]] and np.add(t, t).tolist() == [[2, 8]]
     assert np.concatenate([t, t]).shape == (2, 2)
     np.testing.assert_array_equal(t, [[1, 4]])
     array = np.zeros((1, 2))
@@ -194,7 +194,7 @@ def test_pandas_columns_and_tables_become_tensors():
 
 # --- what is refused ------------------------------------------------------------------------------
 
-REFUSED = "{} can't become a Tensor: the dtypes are bool, uint8, int8, int16, int32, int64, float32 and float64; convert it first, with array.astype(...)"  # noqa: E501
+REFUSED = "{} can't become a Tensor: the dtypes are bool, uint8, int8, int16, int32, int64, float32 and float64; convert it first, with array.astype(...)"
 
 
 @pytest.mark.parametrize(
@@ -210,10 +210,20 @@ def test_a_dtype_that_tensors_do_not_have_is_refused_with_the_mend(dtype):
 @pytest.mark.parametrize(
     "data",
     [
-        np.array(["a"]), np.array([None]), np.array([{}]), np.array(["2020"], "datetime64[Y]"),
-        ["a", "b"], [None], [object()], {"a": 1}, {1, 2}, b"bytes", object(), [1, "a"],
+        np.array(["a"]),
+        np.array([None]),
+        np.array([{}]),
+        np.array(["2020"], "datetime64[Y]"),
+        ["a", "b"],
+        [None],
+        [object()],
+        {"a": 1},
+        {1, 2},
+        b"bytes",
+        object(),
+        [1, "a"],
     ],
-)  # fmt: skip
+)
 def test_what_is_not_numbers_is_a_type_error(data):
     with pytest.raises(TypeError):
         cx.Tensor(data)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ops_table import sigmoid, softmax
 
 import pycyxwiz as cx
+from ops_table import sigmoid, softmax
 from pycyxwiz import layers
 
 
@@ -192,4 +192,4 @@ def test_repr_shows_how_a_layer_was_made():
     assert repr(layers.Dense(784, 128, activation="relu")) == "Dense(784, 128, activation='relu')"
     assert repr(layers.Dropout(0.2)) == "Dropout(0.2)" and repr(layers.ReLU()) == "ReLU()"
     assert repr(layers.Conv2D(1, 2, 3, padding="same")) == "Conv2D(1, 2, 3, padding='same')"
-    assert repr(cx.Model([layers.Flatten()])) == "Model(layers=(Flatten(),))"
+    assert repr(cx.Model([layers.Flatten()])) == "Model(layers=[Flatten()])"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ops_table import log_softmax, sigmoid, softmax
 
 import pycyxwiz as cx
+from ops_table import log_softmax, sigmoid, softmax
 from pycyxwiz import losses, metrics
 
 RNG = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def test_class_index_and_one_hot_cross_entropy_agree_in_value_and_gradient():
         both = [
             cx.value_and_grad(lambda x, y=y: losses.cross_entropy(x, y, from_logits=from_logits))(
                 cx.Tensor(x)
-            )  # noqa: B023
+            )
             for y in (LABELS, ROWS)
         ]
         assert both[0][0].item() == pytest.approx(both[1][0].item(), rel=1e-6)
@@ -100,7 +100,8 @@ def test_losses_never_broadcast(loss, shapes):
     with pytest.raises(cx.ShapeError) as caught:
         loss(a, b)
     assert str(caught.value) == (
-        f"{loss.__name__}: predictions {list(shapes[0])} and targets {list(shapes[1])} must have one "
+        f"{loss.__name__}: predictions {list(shapes[0])} and targets {list(shapes[1])} must have "
+        f"one "
         f"shape, and are not broadcast{mend}"
     )
 
@@ -140,33 +141,41 @@ def test_sequences_of_classes_are_scored_position_by_position():
     ("run", "kind", "message"),
     [
         (
-            lambda: losses.cross_entropy(P, LABELS[:3]), cx.ShapeError,
-            "cross_entropy: targets [3] don't fit predictions [6, 4]: they are class indices [6], or "
+            lambda: losses.cross_entropy(P, LABELS[:3]),
+            cx.ShapeError,
+            "cross_entropy: targets [3] don't fit predictions [6, 4]: they are class indices "
+            "[6], or "
             "one row of 4 probabilities each",
         ),
         (
-            lambda: losses.cross_entropy(P, LABELS.astype(np.float32)), cx.DTypeError,
-            "cross_entropy: class indices are integers, not float32; convert them with astype(cx.int64)",
+            lambda: losses.cross_entropy(P, LABELS.astype(np.float32)),
+            cx.DTypeError,
+            "cross_entropy: class indices are integers, not float32; convert them with "
+            "astype(cx.int64)",
         ),
         (
-            lambda: losses.cross_entropy(P[:, :1], LABELS), cx.ShapeError,
+            lambda: losses.cross_entropy(P[:, :1], LABELS),
+            cx.ShapeError,
             "cross_entropy: predictions [6, 1] need a last axis of at least 2 classes; for one "
             "probability each use binary_cross_entropy",
         ),
         (
-            lambda: losses.mse(LABELS, LABELS), cx.DTypeError,
+            lambda: losses.mse(LABELS, LABELS),
+            cx.DTypeError,
             "mean_squared_error: predictions are int64, they must be floating",
         ),
         (
-            lambda: losses.huber(P, P, delta=0), ValueError,
+            lambda: losses.huber(P, P, delta=0),
+            ValueError,
             "huber: delta must be > 0, got 0",
         ),
         (
-            lambda: metrics.accuracy(P, LABELS[:3]), cx.ShapeError,
+            lambda: metrics.accuracy(P, LABELS[:3]),
+            cx.ShapeError,
             "categorical_accuracy: targets [3] don't fit predictions [6, 4]",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_says_so(run, kind, message):
     with pytest.raises(kind) as caught:
         run()

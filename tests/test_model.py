@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from ops_table import softmax
 
 import pycyxwiz as cx
+from ops_table import softmax
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4)).astype(np.float32)
@@ -102,9 +102,12 @@ def test_the_same_seed_gives_the_same_training_on_any_number_of_threads():
 )
 def test_labels_may_come_in_any_form(form):
     forms = {
-        "column": Y[:, None], "one-hot": np.eye(3, dtype=np.float32)[Y], "list": Y.tolist(),
-        "tensor": cx.Tensor(Y), "one-hot float64": np.eye(3)[Y],
-    }  # fmt: skip
+        "column": Y[:, None],
+        "one-hot": np.eye(3, dtype=np.float32)[Y],
+        "list": Y.tolist(),
+        "tensor": cx.Tensor(Y),
+        "one-hot float64": np.eye(3)[Y],
+    }
     labels = forms[form] if form in forms else Y.astype(form)
     model, plain = classifier(), classifier()
     history = model.fit(X, labels, epochs=2, shuffle=False, verbose=0)
@@ -295,11 +298,21 @@ def test_save_and_load_keep_predictions_weights_and_how_it_was_compiled(tmp_path
 
 def test_a_model_of_every_layer_survives_saving(tmp_path):
     layers = cx.layers
-    model = cx.Model([
-        layers.Conv2D(1, 4, 3, padding="same", activation="relu"), layers.MaxPool2D(), layers.AvgPool2D(2, 1),
-        layers.Flatten(), layers.Dropout(0.1), layers.Dense(36, 8), layers.ReLU(),
-        cx.Model([layers.Dense(8, 8, "tanh"), layers.Sigmoid()]), layers.Tanh(), layers.Dense(8, 3), layers.Softmax(),
-    ])  # fmt: skip
+    model = cx.Model(
+        [
+            layers.Conv2D(1, 4, 3, padding="same", activation="relu"),
+            layers.MaxPool2D(),
+            layers.AvgPool2D(2, 1),
+            layers.Flatten(),
+            layers.Dropout(0.1),
+            layers.Dense(36, 8),
+            layers.ReLU(),
+            cx.Model([layers.Dense(8, 8, "tanh"), layers.Sigmoid()]),
+            layers.Tanh(),
+            layers.Dense(8, 3),
+            layers.Softmax(),
+        ]
+    )
     x = RNG.normal(size=(2, 1, 8, 8)).astype(np.float32)
     model.save(tmp_path / "m")
     again = cx.Model.load(tmp_path / "m")
@@ -339,10 +352,14 @@ def test_a_convolutional_model_learns():
     y = np.arange(64) % 2
     x[y == 1, :, 2:5, 2:5] += 1
     cx.random.seed(0)
-    model = cx.Model([
-        cx.layers.Conv2D(1, 4, 3, activation="relu"), cx.layers.MaxPool2D(), cx.layers.Flatten(),
-        cx.layers.Dense(36, 2, "softmax"),
-    ])  # fmt: skip
+    model = cx.Model(
+        [
+            cx.layers.Conv2D(1, 4, 3, activation="relu"),
+            cx.layers.MaxPool2D(),
+            cx.layers.Flatten(),
+            cx.layers.Dense(36, 2, "softmax"),
+        ]
+    )
     model.compile(cx.optimizers.Adam(0.01), "cross_entropy", ["accuracy"])
     assert model.fit(x, y, epochs=15, batch_size=20, verbose=0).history["accuracy"][-1] > 0.95
 
@@ -384,8 +401,11 @@ def test_loss_and_metrics_may_be_functions():
     model.compile("sgd", lambda p, t: cx.mean((p - t) ** 4), metrics=[off, "mae", cx.metrics.mse])
     found = model.evaluate(X, Y.astype(np.float32))
     assert found["off"] == pytest.approx(10 * found["mae"], rel=1e-5) and set(found) == {
-        "loss", "off", "mae", "mean_squared_error",
-    }  # fmt: skip
+        "loss",
+        "off",
+        "mae",
+        "mean_squared_error",
+    }
 
 
 def test_a_weight_that_a_user_holds_keeps_its_value_through_fit():

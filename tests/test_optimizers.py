@@ -39,17 +39,27 @@ RULES = {
     "sgd": (lambda: optimizers.SGD(0.1), sgd, {}),
     "momentum": (lambda: optimizers.SGD(0.1, momentum=0.9), sgd, {"momentum": 0.9}),
     "nesterov": (
-        lambda: optimizers.SGD(0.1, momentum=0.8, nesterov=True), sgd, {"momentum": 0.8, "nesterov": True},
+        lambda: optimizers.SGD(0.1, momentum=0.8, nesterov=True),
+        sgd,
+        {"momentum": 0.8, "nesterov": True},
     ),
     "decayed sgd": (lambda: optimizers.SGD(0.1, weight_decay=0.05), sgd, {"decay": 0.05}),
     "adam": (lambda: optimizers.Adam(0.1), adam, {}),
-    "adam betas": (lambda: optimizers.Adam(0.1, 0.5, 0.9, 1e-3), adam, {"b1": 0.5, "b2": 0.9, "eps": 1e-3}),
+    "adam betas": (
+        lambda: optimizers.Adam(0.1, 0.5, 0.9, 1e-3),
+        adam,
+        {"b1": 0.5, "b2": 0.9, "eps": 1e-3},
+    ),
     "adam with decay": (lambda: optimizers.Adam(0.1, weight_decay=0.1), adam, {"decay": 0.1}),
     "adamw": (lambda: optimizers.AdamW(0.1), adam, {"decoupled": 0.01}),
     "adamw strong": (lambda: optimizers.AdamW(lr=0.1, weight_decay=0.3), adam, {"decoupled": 0.3}),
     "rmsprop": (lambda: optimizers.RMSprop(0.1), rmsprop, {}),
-    "rmsprop momentum": (lambda: optimizers.RMSprop(0.1, 0.8, momentum=0.7), rmsprop, {"rho": 0.8, "momentum": 0.7}),
-}  # fmt: skip
+    "rmsprop momentum": (
+        lambda: optimizers.RMSprop(0.1, 0.8, momentum=0.7),
+        rmsprop,
+        {"rho": 0.8, "momentum": 0.7},
+    ),
+}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -140,7 +150,8 @@ def test_an_optimizer_serves_one_target():
     with pytest.raises(ValueError) as other:
         optimizer.update(b, zeros)
     assert str(other.value) == (
-        "this Adam keeps state of another model's parameters: make one optimizer for each model, or "
+        "this Adam keeps state of another model's parameters: make one optimizer for each model, "
+        "or "
         "call reset() first"
     )
     optimizer.reset()
@@ -158,21 +169,50 @@ def test_an_optimizer_serves_one_target():
 @pytest.mark.parametrize(
     ("make", "kind", "message"),
     [
-        (lambda: optimizers.SGD(-1), ValueError, "SGD: learning_rate must be a finite number ≥ 0, got -1"),
-        (lambda: optimizers.Adam(lr=float("nan")), ValueError, "Adam: learning_rate must be a finite number ≥ 0, got nan"),
-        (lambda: optimizers.Adam("fast"), TypeError, "Adam: learning_rate must be a number, got 'fast'"),
-        (lambda: optimizers.Adam(beta1=1), ValueError, "Adam: beta1 must be a finite number in [0, 1), got 1"),
+        (
+            lambda: optimizers.SGD(-1),
+            ValueError,
+            "SGD: learning_rate must be a finite number ≥ 0, got -1",
+        ),
+        (
+            lambda: optimizers.Adam(lr=float("nan")),
+            ValueError,
+            "Adam: learning_rate must be a finite number ≥ 0, got nan",
+        ),
+        (
+            lambda: optimizers.Adam("fast"),
+            TypeError,
+            "Adam: learning_rate must be a number, got 'fast'",
+        ),
+        (
+            lambda: optimizers.Adam(beta1=1),
+            ValueError,
+            "Adam: beta1 must be a finite number in [0, 1), got 1",
+        ),
         (lambda: optimizers.SGD(nesterov=True), ValueError, "SGD: nesterov needs a momentum > 0"),
-        (lambda: optimizers.SGD(0.1, lr=0.1), ValueError, "SGD: lr and learning_rate are one thing: give one"),
+        (
+            lambda: optimizers.SGD(0.1, lr=0.1),
+            ValueError,
+            "SGD: lr and learning_rate are one thing: give one",
+        ),
         (lambda: optimizers.SGD(clip_norm=0), ValueError, "SGD: clip_norm must be > 0, got 0"),
         (
-            lambda: optimizers.named("adamm"), ValueError,
+            lambda: optimizers.named("adamm"),
+            ValueError,
             "unknown optimizer 'adamm'; known are adam, adamw, rmsprop, sgd",
         ),
-        (lambda: schedules.Step(0.1, 0), ValueError, "Step: every must be a finite number ≥ 1, got 0"),
-        (lambda: schedules.Cosine("a", 1), TypeError, "Cosine: learning_rate must be a number, got 'a'"),
+        (
+            lambda: schedules.Step(0.1, 0),
+            ValueError,
+            "Step: every must be a finite number ≥ 1, got 0",
+        ),
+        (
+            lambda: schedules.Cosine("a", 1),
+            TypeError,
+            "Cosine: learning_rate must be a number, got 'a'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_settings_are_refused(make, kind, message):
     with pytest.raises(kind) as caught:
         make()

@@ -146,8 +146,8 @@ def test_dtypes_compare_with_names_and_numpys_and_are_hashable():
         cx.float32 != cx.float64
         and cx.float32 != "float64"
         and cx.float32 != 3
-        and cx.float32 != None
-    )  # noqa: E711
+        and cx.float32 != None  # noqa: E711
+    )
     assert cx.zeros(1).dtype == cx.float32
     assert {cx.float32: 1}[cx.zeros(1).dtype] == 1
     assert (str(cx.bool), repr(cx.int8), cx.int16.itemsize) == ("bool", "cx.int8", 2)
@@ -305,8 +305,14 @@ def test_a_value_of_the_wrong_shape_is_not_assigned():
 # --- operators ------------------------------------------------------------------------------------
 
 ARITHMETIC = [
-    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow,
-]  # fmt: skip
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.floordiv,
+    operator.mod,
+    operator.pow,
+]
 COMPARISON = [operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge]
 
 
@@ -412,25 +418,29 @@ def test_one_element_is_a_number():
     ("action", "kind", "message"),
     [
         (
-            lambda: cx.ones(2).item(), ValueError,
+            lambda: cx.ones(2).item(),
+            ValueError,
             "item: only a tensor of one element is a number, this one has shape [2]",
         ),
         (
-            lambda: bool(cx.ones(2)), ValueError,
+            lambda: bool(cx.ones(2)),
+            ValueError,
             "the truth value of a tensor of 2 elements is ambiguous; use .any() or .all()",
         ),
         (
-            lambda: bool(cx.ones(0)), ValueError,
+            lambda: bool(cx.ones(0)),
+            ValueError,
             "the truth value of a tensor of 0 elements is ambiguous; use .any() or .all()",
         ),
         (lambda: len(cx.Tensor(1)), TypeError, "len() of a 0-d tensor"),
         (lambda: list(cx.Tensor(1)), TypeError, None),
         (
-            lambda: range(cx.Tensor(1.0)), TypeError,
+            lambda: range(cx.Tensor(1.0)),
+            TypeError,
             "only a 0-d integer tensor can be used as an index or a count",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_number_says_so(action, kind, message):
     with pytest.raises(kind) as caught:
         action()

@@ -138,10 +138,11 @@ def test_info_names_version_devices_threads_isa_and_onednn(pycyxwiz):
     assert names[:6] == ["pycyxwiz", "Python", "devices", "threads", "ISA", "oneDNN"]
 
 
-def test_importing_the_package_does_not_import_scripting():
+def test_importing_the_package_does_not_import_scripting(tmp_path):
     code = (
         "import sys, pycyxwiz as cx; early = 'pycyxwiz.scripting' in sys.modules; "
         "print(early, cx.scripting.__name__)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.stdout == "False pycyxwiz.scripting\n", result.stderr

@@ -2,11 +2,13 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterable
 
 from .. import files
 
 _MB = 1 << 20
+_PATIENCE_SECONDS = 0.5
 
 
 def memory_and_threads(pid: int) -> tuple[int, int]:
@@ -39,6 +41,7 @@ class Disk:
         self._folders = _outermost(folders)
         self._budget = budget_mb * _MB
         self._known_bytes: dict[int, int] = {}
+        self._denied_since: float | None = None
         self._start = self._survey()
         self._start_bytes, self._start_count = self._total(self._start), len(self._start)
 
@@ -48,8 +51,13 @@ class Disk:
         total = self._total(survey)
         try:
             total += self._nameless(pid)
+            self._denied_since = None
         except PermissionError:
-            if not _is_ending(pid):  # an ending process shows nobody but root what it holds
+            # An ending process shows nobody but root what it holds. No script can bring this
+            # about (PR_SET_DUMPABLE is refused), so a short denial is no way to hide files.
+            now = time.monotonic()
+            self._denied_since = self._denied_since or now
+            if now - self._denied_since > _PATIENCE_SECONDS and not _is_ending(pid):
                 raise
         return total - self._start_bytes, len(survey) - self._start_count
 

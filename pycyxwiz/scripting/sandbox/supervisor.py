@@ -225,7 +225,7 @@ class _Run:
         try:
             grown, count = disk.growth(self._pid)
         except OSError as error:
-            reason = f"what it wrote can't be measured: {error.strerror}"
+            reason = f"what it wrote can't be measured: {error.strerror}: {error.filename}"
             self._end("disk", EXIT_BUDGET, reason)
             return
         left = (limits.disk_mb or 0) * _MB - grown

@@ -40,9 +40,10 @@ def test_the_gradients_of_convolution_are_those_of_the_loop(stride, padding, dil
     y = conv2d(x, w, stride, padding, dilation)
     weights = images(y.shape, "float64", 2)
     for dtype in ("float32", "float64"):
-        loss = lambda x, w: cx.sum(
-            cx.conv2d(x, w, stride, padding, dilation) * weights.astype(dtype)
-        )
+
+        def loss(x, w, weights=weights.astype(dtype)):
+            return cx.sum(cx.conv2d(x, w, stride, padding, dilation) * weights)
+
         gx, gw = cx.grad(loss, argnums=(0, 1))(
             cx.Tensor(x.astype(dtype)), cx.Tensor(w.astype(dtype))
         )
@@ -74,9 +75,11 @@ def test_pooling_agrees_with_a_naive_loop(kernel, stride, padding, dtype):
         got, expected = ours(x, kernel, stride, padding), loop(x, kernel, stride, padding)
         np.testing.assert_allclose(got.to_numpy(), expected, **CLOSE[dtype])
         weights = images(expected.shape, dtype, 1)
-        gradient = cx.grad(lambda x: cx.sum(ours(x, kernel, stride, padding) * weights))(
-            cx.Tensor(x)
-        )
+
+        def loss(x, ours=ours, weights=weights):
+            return cx.sum(ours(x, kernel, stride, padding) * weights)
+
+        gradient = cx.grad(loss)(cx.Tensor(x))
         direction, step = images(x.shape, "float64", 2), 1e-6
         wide = x.astype("float64")
         ends = [

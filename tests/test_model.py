@@ -331,7 +331,7 @@ def test_a_saved_model_replaces_the_old_file_whole(tmp_path):
             return x
 
     with pytest.raises(
-        ValueError, match="Own can't be saved: put @cx.layers.register above the class"
+        ValueError, match=r"Own can't be saved: put @cx.layers.register above the class"
     ):
         cx.Model([Own()]).save(path)
     assert path.read_bytes() == old and os.listdir(tmp_path) == ["m.safetensors"]

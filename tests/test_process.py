@@ -60,7 +60,7 @@ def test_import_costs_about_what_numpys_does():
             best = min(best, time.perf_counter() - start)
         return best
 
-    # The aim is 1.6 and benchmarks/ measures it; this catches what is plainly wrong on a busy machine.
+    # The aim is 1.6, and benchmarks/ measures it; this catches what is plainly wrong.
     assert seconds("pycyxwiz") < 2.5 * seconds("numpy")
 
 
@@ -120,7 +120,9 @@ class Keeper:
 keeper = Keeper(); keeper.self = keeper; keeper.tensor = cx.from_numpy(np.ones(5))
 compiled = cx.compile(lambda x: x + shared[0])
 compiled(cx.ones(1))
-model = cx.Model([cx.layers.Dense(2, 1)]); model.compile("adam", "mse"); model.fit([[1.0, 2.0]], [1.0], verbose=0)
+model = cx.Model([cx.layers.Dense(2, 1)])
+model.compile("adam", "mse")
+model.fit([[1.0, 2.0]], [1.0], verbose=0)
 print(view[1])
 """
     for _ in range(3):

@@ -142,12 +142,7 @@ def test_repr_is_the_header_and_str_adds_the_values():
 
 def test_dtypes_compare_with_names_and_numpys_and_are_hashable():
     assert cx.float32 == "float32" and cx.float32 == np.float32 and cx.float32 == np.dtype("f4")
-    assert (
-        cx.float32 != cx.float64
-        and cx.float32 != "float64"
-        and cx.float32 != 3
-        and cx.float32 != None  # noqa: E711
-    )
+    assert all(cx.float32 != other for other in (cx.float64, "float64", 3, None, "words"))
     assert cx.zeros(1).dtype == cx.float32
     assert {cx.float32: 1}[cx.zeros(1).dtype] == 1
     assert (str(cx.bool), repr(cx.int8), cx.int16.itemsize) == ("bool", "cx.int8", 2)

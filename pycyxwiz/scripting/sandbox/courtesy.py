@@ -127,7 +127,10 @@ class Watch:
     def _outside(self, path: object, folders: tuple[str, ...], verb: str) -> str:
         if not isinstance(path, str | bytes) or not path:
             return ""
-        name = os.path.abspath(os.fsdecode(path))
+        try:
+            name = os.path.abspath(os.fsdecode(path))
+        except OSError:  # the working folder has no name: let the kernel decide
+            return ""
         if any(name == folder or name.startswith(folder + "/") for folder in folders):
             return ""
         option = (

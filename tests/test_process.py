@@ -174,6 +174,30 @@ def test_python_threads_compute_at_the_same_time_and_are_right():
     assert wrong == []
 
 
+FIRST_USE = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import pycyxwiz as cx
+barrier, seen = threading.Barrier(8), []
+
+def work(n):
+    barrier.wait()
+    seen.append((cx.ones(n).shape, (cx.ones(n) * 2).tolist(), str(cx.ones(1).dtype)))
+
+threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(1, 9)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(timeout=10)
+print(len(seen))
+"""
+
+
+def test_the_first_use_by_several_threads_together_does_not_hang():
+    for _ in range(4):
+        assert run(FIRST_USE, timeout=30) == "8"
+
+
 def test_threads_may_read_one_pending_tensor_together():
     for _ in range(20):
         pending = cx.ones(5000) * 2 + 1

@@ -163,6 +163,7 @@ def test_the_end_of_the_supervisor_is_the_end_of_the_script(tmp_path):
     parent = subprocess.Popen(
         [sys.executable, "-m", "pycyxwiz.cli", "run", "s.cyx", "--sandbox"],
         cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
     )
     assert parent.stdout.readline() == b"up\n"

@@ -248,8 +248,10 @@ cyxwiz::Axes to_axes(nb::handle object) {
 }
 
 nb::object from_shape(const Shape& shape) {
-  // Never released: types outlive every Tensor.
-  static PyObject* type = nb::module_::import_("pycyxwiz._shape").attr("Shape").inc_ref().ptr();
+  // Looked up once and never released: types outlive every Tensor. Not a static's initialiser,
+  // whose lock a thread would hold while the import lets go of the GIL.
+  static PyObject* type = nullptr;
+  if (!type) type = nb::module_::import_("pycyxwiz._shape").attr("Shape").inc_ref().ptr();
   nb::list sizes;
   for (int64_t size : shape) sizes.append(size);
   return nb::handle(type)(sizes);

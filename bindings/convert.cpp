@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include <cxxabi.h>
 #include <nanobind/ndarray.h>
 #include <unistd.h>
 
@@ -124,7 +125,12 @@ GilRelease::~GilRelease() noexcept(false) {
   const bool ending = _Py_IsFinalizing();
 #endif
   while (ending) pause();
-  PyEval_RestoreThread(state_);
+  try {
+    PyEval_RestoreThread(state_);
+  } catch (const abi::__forced_unwind&) {
+    // The shutdown began while this thread waited for the GIL.
+    for (;;) pause();
+  }
 }
 
 Tensor to_operand(nb::handle object) {

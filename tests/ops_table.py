@@ -157,7 +157,7 @@ def reducing(rng: Rng) -> Case:
 def moments(rng: Rng) -> Case:
     """Over two elements at least: of one, the deviation is 0, where a root has no derivative."""
     shapes, options = reducing(rng)
-    x = np.empty(shapes[0])
+    x = np.zeros(shapes[0])
     if x.size < 2 * np.sum(x, axis=options["axis"]).size:
         return moments(rng)
     return shapes, {**options, "ddof": 0}

@@ -56,7 +56,7 @@ CpuExecutable::CpuExecutable(const Graph& graph, const Device& device) : device_
   const Lowered lowered = lower(graph);
   arguments_ = static_cast<int>(lowered.inputs.size());
   make_steps(lowered);
-  merge_alike(lowered);
+  merge_alike();
   plan_outputs(lowered);
   plan_arena(lowered);
   find_donors(lowered);
@@ -89,7 +89,7 @@ void CpuExecutable::make_steps(const Lowered& lowered) {
 
 /// Steps that do the same to other memory become one: the update of every parameter, say. The
 /// earlier moves down to the later, so nothing between may read what it writes.
-void CpuExecutable::merge_alike(const Lowered&) {
+void CpuExecutable::merge_alike() {
   for (size_t later = 1; later < steps_.size(); ++later) {
     auto* target = dynamic_cast<TileStep*>(steps_[later].get());
     if (!target) continue;

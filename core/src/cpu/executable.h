@@ -31,7 +31,7 @@ class CpuExecutable final : public Executable {
   };
 
   void make_steps(const Lowered& lowered);
-  void merge_alike(const Lowered& lowered);
+  void merge_alike();
   void plan_outputs(const Lowered& lowered);
   void plan_arena(const Lowered& lowered);
   void find_donors(const Lowered& lowered);

@@ -25,8 +25,6 @@ unsigned squeezed_mask(int64_t mask, const Shape& shape) {
   return result;
 }
 
-bool strides_equal(const Strides& a, const Strides& b) { return a == b; }
-
 class Fusion {
  public:
   explicit Fusion(Lowered& lowered) : lowered_(lowered) {}
@@ -79,14 +77,14 @@ class Fusion {
     const bool base_row = lowered_.row_level[static_cast<size_t>(access.base)];
     if (is_reduction(base.op) && !base_row) return false;  // done only when the step is
     const Strides strides = squeezed(access.strides, domain);
-    if (row) return base_row && strides_equal(strides, contiguous_strides(squeezed(domain)));
-    if (!base_row) return strides_equal(strides, contiguous_strides(group.domain));
+    if (row) return base_row && strides == contiguous_strides(squeezed(domain));
+    if (!base_row) return strides == contiguous_strides(group.domain);
     // A row's result for each of the row's elements.
     Shape rows = group.domain;
     rows.resize(rows.rank() - 1);
     Strides expected = contiguous_strides(rows);
     expected.push_back(0);
-    return strides_equal(strides, expected);
+    return strides == expected;
   }
 
   /// Could `v` run inside `g`, and at which level?

@@ -47,7 +47,7 @@ def fight(folder, *, root, sandbox, layer=True, namespaces=True, names=None, bom
         input=json.dumps(task),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         env={**os.environ, "CANARY": TOKEN},
     )
     assert result.returncode == 0, result.stderr
@@ -377,12 +377,13 @@ def _explode(task, folder):
         shutil.copy(HERE / "bombs.py", base)
         budgets = BOMBS[name].limits if task["sandbox"] else {}
         report = _run(task, str(base / "bombs.py"), config, [name], **budgets)
-        used = _bytes_below(config["out"])
+        used, made = _held_below(config["out"])
         results[name] = {
             "won": "WON" in report.stdout[-100:],
             "status": report.status,
             "how": (report.reason + " " + report.stderr[-300:]),
             "used": used,
+            "made": made,
             "seconds": report.duration,
         }
         os.chdir(folder)
@@ -390,14 +391,16 @@ def _explode(task, folder):
     return results
 
 
-def _bytes_below(folder):
+def _held_below(folder):
+    """Bytes and entries."""
     from pycyxwiz.scripting import files
 
-    total = 0
+    total = count = 0
     with contextlib.suppress(OSError):  # too deep to look at
         for _, status in files.walk(folder):
             total += status.st_blocks * 512
-    return total
+            count += 1
+    return total, count
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def bomb(*endings, **limits):
     return register
 
 
+def linger():
+    """Over budget, but for what is measured now and then: long enough on any machine."""
+    time.sleep(3)
+
+
 @bomb("memory", "failed", memory_mb=64)
 def memory_at_once():
     return len(bytearray(900 * MB))
@@ -49,6 +54,7 @@ def memory_bit_by_bit():
     for _ in range(300):
         hoard.append(os.urandom(MB))
         time.sleep(0.002)
+    linger()
     return hoard
 
 
@@ -85,7 +91,7 @@ def memory_in_numpy():
     return numpy.ones((1100, MB // 8)).size
 
 
-@bomb("memory", "failed", memory_mb=400)
+@bomb("memory", "failed", memory_mb=100)
 def zip_bomb_read_by_a_library():
     import io
     import zipfile
@@ -93,14 +99,14 @@ def zip_bomb_read_by_a_library():
     import numpy
 
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         header = io.BytesIO()
         numpy.lib.format.write_array_header_1_0(
-            header, {"descr": "|u1", "fortran_order": False, "shape": (900 * MB,)}
+            header, {"descr": "|u1", "fortran_order": False, "shape": (500 * MB,)}
         )
         with archive.open("a.npy", "w", force_zip64=True) as member:
             member.write(header.getvalue())
-            for _ in range(900):
+            for _ in range(500):
                 member.write(bytes(MB))
     packed.seek(0)
     return numpy.load(packed)["a"].size
@@ -111,7 +117,6 @@ def thread_bomb():
     stop = threading.Event()
     for _ in range(300):
         threading.Thread(target=stop.wait, daemon=True).start()
-    time.sleep(0.5)
     return True
 
 
@@ -143,7 +148,8 @@ def native_loop_that_ignores_signals():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, set(signal.Signals))
-    return sum(range(200_000_000))
+    end = time.monotonic() + 3
+    return any(map(end.__lt__, iter(time.monotonic, None)))
 
 
 @bomb("timeout", timeout=1)
@@ -180,7 +186,6 @@ def many_files():
     for number in range(200):
         with open(f"part{number}", "wb") as file:
             file.write(bytes(MB))
-        time.sleep(0.01)
     return True
 
 
@@ -192,7 +197,6 @@ def deleted_files_held_open():
         os.unlink(file.name)
         file.write(bytes(4 * MB))
         held.append(file)
-        time.sleep(0.02)
     return held
 
 
@@ -206,7 +210,6 @@ def deleted_files_held_mapped():
         os.unlink(f"part{number}")
         area[:] = bytes(4 * MB)
         held.append(area)
-        time.sleep(0.02)
     return held
 
 
@@ -217,7 +220,6 @@ def temporary_files():
         held.append(tempfile.NamedTemporaryFile())
         held[-1].write(bytes(MB))
         held[-1].flush()
-        time.sleep(0.01)
     return held
 
 
@@ -225,8 +227,55 @@ def temporary_files():
 def many_empty_files():
     for number in range(1500):
         open(f"empty{number}", "w").close()
-        time.sleep(0.001)
     return True
+
+
+@bomb("disk", files=100, disk_mb=8)
+def many_folders():
+    for number in range(1500):
+        os.mkdir(f"folder{number}")
+    return True
+
+
+@bomb("disk", files=100, disk_mb=8)
+def many_names_of_one_file():
+    open("file", "w").close()
+    for number in range(1500):
+        os.link("file", f"name{number}")
+    return True
+
+
+@bomb("disk", files=100, disk_mb=8)
+def many_files_by_many_threads():
+    def make(thread):
+        for number in range(100):
+            open(f"empty{thread}-{number}", "w").close()
+
+    threads = [threading.Thread(target=make, args=[number]) for number in range(15)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return True
+
+
+@bomb("disk", files=200, disk_mb=8)
+def files_in_a_folder_that_moves():
+    """Whoever counts may have looked where it comes from and not yet where it goes."""
+    os.makedirs("a/moving")
+    os.mkdir("b")
+    moving = os.open("a/moving", os.O_RDONLY)
+    threading.Thread(target=_move, args=[time.monotonic() + 1], daemon=True).start()
+    for number in range(3000):
+        os.close(os.open(f"empty{number}", os.O_CREAT | os.O_WRONLY, dir_fd=moving))
+    return True
+
+
+def _move(end):
+    libc = ctypes.CDLL(None)
+    while time.monotonic() < end:
+        libc.rename(b"a/moving", b"b/moving")
+        libc.rename(b"b/moving", b"a/moving")
 
 
 @bomb("disk", files=10000, disk_mb=64)
@@ -236,7 +285,7 @@ def folders_without_end():
     for _ in range(40):
         os.mkdir(name)
         os.chdir(name)
-    time.sleep(1)
+    linger()
     return True
 
 

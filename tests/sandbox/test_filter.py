@@ -1,26 +1,29 @@
 """The system-call filter as the kernel would run it, on both processors, one call at a time."""
 
 import errno
+import os
+import select
 import struct
+import threading
 
 import pytest
 
-from pycyxwiz.scripting.sandbox import bpf, kernel, landlock, policy
+from pycyxwiz.scripting.sandbox import bpf, kernel, landlock, policy, questions
 from pycyxwiz.scripting.sandbox.syscalls import NUMBERS
 
 PID = 4242
 MACHINES = list(kernel.ARCHITECTURES.values())
-KILLED, ALLOWED = "killed", "allowed"
+KILLED, ALLOWED, ASKED = "killed", "allowed", "asked"
 
 
-def decide(machine, name, *arguments, number=None, audit_code=None):
+def decide(machine, name, *arguments, number=None, audit_code=None, program=None):
     """Run the filter as the kernel does; returns KILLED, ALLOWED or the error's name."""
     if number is None:
         number = NUMBERS[name][machine.column]
     words = [*arguments, *[0] * (6 - len(arguments))]
     code = machine.audit_code if audit_code is None else audit_code
     data = struct.pack("=iIQ6Q", number, code, 0, *(word & (2**64 - 1) for word in words))
-    program = policy.build(machine, PID)
+    program = program or policy.build(machine, PID)
     instructions = list(struct.iter_unpack("=HBBI", program))
     accumulator = index = 0
     while True:
@@ -42,6 +45,8 @@ def decide(machine, name, *arguments, number=None, audit_code=None):
         return ALLOWED
     if value == bpf.KILL:
         return KILLED
+    if value == bpf.ASK:
+        return ASKED
     return errno.errorcode.get(value & 0xFFFF, "ignored")
 
 
@@ -145,6 +150,73 @@ CASES = [
 @pytest.mark.parametrize(("name", "arguments", "answer"), CASES)
 def test_arguments_decide(machine, name, arguments, answer):
     assert decide(machine, name, *arguments) == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "answer"),
+    [
+        ("openat", (-100, 0, 0o0), ALLOWED),
+        ("openat", (-100, 0, 0o2000000), ALLOWED),  # O_CLOEXEC
+        ("openat", (-100, 0, 0o1), ASKED),
+        ("openat", (-100, 0, 0o2), ASKED),
+        ("openat", (-100, 0, 0o100), ASKED),
+        ("openat", (-100, 0, 0o1000), ASKED),
+        ("openat", (-100, 0, 0o20200000), ASKED),  # O_TMPFILE
+        ("mkdirat", (-100, 0, 0o777), ASKED),
+        ("linkat", (-100, 0, -100, 0, 0), ASKED),
+        ("clone", (THREAD,), ASKED),
+        ("write", (1, 0, 9), ALLOWED),
+        ("renameat2", (-100, 0, -100, 0, 0), ALLOWED),
+    ],
+)
+def test_what_makes_a_file_or_a_thread_is_asked_for(machine, name, arguments, answer):
+    program = questions.filter_program(machine)
+    assert decide(machine, name, *arguments, program=program) == answer
+
+
+def test_every_allowed_call_that_makes_a_name_is_asked_for(machine):
+    program = questions.filter_program(machine)
+    allowed = {*policy.ALLOWED.split(), *policy._conditions(PID)}
+    for name in allowed & {"open", "openat", "creat", "mkdir", "mkdirat", "link", "linkat"}:
+        if NUMBERS[name][machine.column] is not None:
+            assert decide(machine, name, 2**32 - 1, 0o101, 0o101, program=program) == ASKED
+
+
+def test_the_asking_filter_leaves_other_tables_to_the_strict_one(machine):
+    program = questions.filter_program(machine)
+    assert decide(machine, "read", audit_code=0x40000003, program=program) == ALLOWED
+    assert decide(machine, "", number=0x40000000, program=program) == ALLOWED
+
+
+def test_a_call_waits_for_its_answer(tmp_path):
+    """In a child, as the supervisor and the script would: it opens, we count and let it go on."""
+    ours, theirs = questions.pair()
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.set_no_new_privileges()
+            questions.ask_through(theirs, kernel.architecture())
+            for number in range(3):
+                os.close(os.open(tmp_path / str(number), os.O_CREAT | os.O_WRONLY))
+            os.close(os.open(tmp_path / "0", os.O_RDONLY))
+            thread = threading.Thread(target=os.mkdir, args=[tmp_path / "folder"])
+            thread.start()  # by clone3: the strict filter, which is not there, refuses it
+            thread.join()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(theirs)
+    data, asker = questions.receive(ours, 1 << 16)
+    seen = []
+    while select.select([asker.descriptor], [], [], 30)[0] and not asker.hung_up():
+        token = asker.next()
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+        asker.let_go_on(token)
+    os.close(ours)
+    os.close(asker.descriptor)
+    assert os.waitpid(child, 0)[1] == 0
+    assert data == b"{}\n"
+    assert seen == [[], ["0"], ["0", "1"], ["0", "1", "2"]]
 
 
 def test_what_landlock_can_deny_grows_with_its_version():

@@ -13,7 +13,7 @@ import pycyxwiz as cx
 from pycyxwiz.scripting import running
 from pycyxwiz.scripting.report import ending, printable
 from pycyxwiz.scripting.sandbox import features, kernel, landlock, seccomp
-from pycyxwiz.scripting.sandbox.limits import SANDBOX_LIMITS
+from pycyxwiz.scripting.sandbox.limits import SANDBOX_LIMITS, Limits
 
 
 @pytest.fixture
@@ -51,6 +51,24 @@ def test_files_written_are_listed(sandboxed, tmp_path):
     code = "for name in ('new', 'old'):\n    open('out/' + name, 'w').write('1')\nopen('out/same')"
     report = sandboxed(code, write=["out"])
     assert report.files_written == [str(tmp_path / "out/new"), str(tmp_path / "out/old")]
+
+
+def test_files_written_are_listed_whatever_the_budgets(sandboxed, tmp_path):
+    report = sandboxed("open('out/new', 'w')", write=["out"], limits=Limits(timeout=30))
+    assert report.files_written == [str(tmp_path / "out/new")]
+
+
+def test_files_are_counted_whatever_the_other_budgets(sandboxed, tmp_path):
+    code = "for number in range(50): open(f'out/{number}', 'w')"
+    report = sandboxed(code, write=["out"], limits=Limits(files=20))
+    assert (report.status, report.reason) == ("disk", "it made more than 20 files")
+    assert len(report.files_written) <= 22
+
+
+def test_rewriting_a_file_many_times_is_within_the_budget(sandboxed):
+    code = "for _ in range(300): open('out/same', 'w').write('x' * 10000)\nprint('done')"
+    limits = Limits(files=2, disk_mb=1)
+    assert sandboxed(code, write=["out"], limits=limits).stdout == "done\n"
 
 
 def test_a_refusal_is_reported_with_its_line(sandboxed):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 ALLOW = 0x7FFF0000
+ASK = 0x7FC00000  # hold the call until the filter's listener has answered
 KILL = 0x80000000  # the whole process, with SIGSYS
 _ERRNO = 0x00050000
 
@@ -46,28 +47,36 @@ class Rule(NamedTuple):
 
 
 def assemble(
-    rules: Sequence[Rule], architecture: int, *, first_unknown: int, unknown: int
+    rules: Sequence[Rule],
+    architecture: int,
+    *,
+    others: int = KILL,
+    unknown: tuple[int, int] | None = None,
 ) -> bytes:
     """The filter as bytes for the kernel.
 
-    Calls of another processor's table are killed, numbers from ``first_unknown`` on get the action
-    ``unknown``, numbers without a rule are killed.
+    ``others`` is what happens to calls of another processor's table and to numbers without a rule.
+    ``unknown``: a number and an action; that number and those above it get the action.
     """
     program: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE_OFFSET),
         (_JUMP_EQUAL, 1, 0, architecture),
-        (_RETURN, 0, 0, KILL),
+        (_RETURN, 0, 0, others),
         (_LOAD, 0, 0, _NUMBER_OFFSET),
-        (_JUMP_GREATER_EQUAL, 0, 3, first_unknown),
-        (_JUMP_GREATER_EQUAL, 0, 1, 0x40000000),  # x86's second table, "x32"
-        (_RETURN, 0, 0, KILL),
-        (_RETURN, 0, 0, unknown),
     ]
+    if unknown is not None:
+        first, action = unknown
+        program += [
+            (_JUMP_GREATER_EQUAL, 0, 3, first),
+            (_JUMP_GREATER_EQUAL, 0, 1, 0x40000000),  # x86's second table, "x32"
+            (_RETURN, 0, 0, KILL),
+            (_RETURN, 0, 0, action),
+        ]
     for rule in rules:
         body = _body(rule)
         program.append((_JUMP_EQUAL, 0, len(body), rule.number))
         program += body
-    program.append((_RETURN, 0, 0, KILL))
+    program.append((_RETURN, 0, 0, others))
     if len(program) > _MAX_INSTRUCTIONS:
         raise ValueError(f"the filter has {len(program)} instructions, the kernel takes 4096")
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)

@@ -16,7 +16,7 @@ from ..report import EXIT_REFUSED
 from ..script import Script
 from ..startup import run_all
 from . import courtesy as courtesy_layer
-from . import kernel, landlock, limits, namespaces, policy, seccomp
+from . import kernel, landlock, limits, namespaces, policy, questions, seccomp
 from .grants import Grant
 
 
@@ -61,7 +61,7 @@ def _be_the_script(plan: dict[str, Any], status: int, courtesy: int) -> int:
     """Confine this process for good, then run the startup scripts and the script."""
     kernel.die_with_parent()
     try:
-        _confine(plan)
+        _confine(plan, status)
     except OSError as error:
         _tell(status, not_confined=str(error))
         return 1
@@ -70,7 +70,7 @@ def _be_the_script(plan: dict[str, Any], status: int, courtesy: int) -> int:
     return _run(plan, courtesy)
 
 
-def _confine(plan: dict[str, Any]) -> None:
+def _confine(plan: dict[str, Any], status: int) -> None:
     """Give up everything the plan does not grant. The order matters; the last step is final."""
     budgets = limits.Limits(*plan["limits"])
     limits.apply(budgets, own_user_namespace=plan["namespaces"])
@@ -83,6 +83,7 @@ def _confine(plan: dict[str, Any]) -> None:
     kernel.drop_capabilities()
     kernel.set_no_new_privileges()
     landlock.restrict((grant.path, grant.rights) for grant in _grants(plan))
+    questions.ask_through(status, machine)
     seccomp.install(policy.build(machine, os.getpid()))
 
 

@@ -1,14 +1,19 @@
 """Measures, from outside, what a running script uses: memory, threads, disk."""
 
+import contextlib
+import math
 import os
+import signal
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .. import files
 
 _MB = 1 << 20
 _PATIENCE_SECONDS = 0.5
+_STOP_SECONDS = 0.05
+_UNKNOWN_BYTES = 1 << 62  # more than any budget
 
 
 def memory_and_threads(pid: int) -> tuple[int, int]:
@@ -30,23 +35,64 @@ def memory_and_threads(pid: int) -> tuple[int, int]:
     return kilobytes << 10, int(values.get(b"Threads", b"0"))
 
 
+@contextlib.contextmanager
+def held_still(pid: int) -> Iterator[None]:
+    """Stop the process meanwhile, so that nothing moves out of sight of who looks for it.
+
+    A thread inside a long call may not stop in time; it is not waited for.
+    """
+    if not pid:
+        yield
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while not _has_stopped(pid) and time.monotonic() < deadline:
+        time.sleep(0.0002)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
 class Disk:
     """What the writable folders hold, and how much more than at the start.
 
     Counts every file once however many names it has, and also files without a name that the
-    process still holds open or mapped.
+    process still holds open or mapped. Looking costs time, so between two looks it keeps count of
+    what the script could have used up: the calls that it was let make, and the bytes that it wrote.
     """
 
-    def __init__(self, folders: Iterable[str], budget_mb: int) -> None:
+    def __init__(self, folders: Iterable[str], budget_mb: int | None, budget_files: int | None):
         self._folders = _outermost(folders)
-        self._budget = budget_mb * _MB
+        self._budget_bytes = math.inf if budget_mb is None else budget_mb * _MB
+        self._budget_files = math.inf if budget_files is None else budget_files
         self._known_bytes: dict[int, int] = {}
         self._denied_since: float | None = None
         self._start = self._survey()
         self._start_bytes, self._start_count = self._total(self._start), len(self._start)
+        self.bytes_left, self.files_left = self._budget_bytes, self._budget_files
+        self._calls = self._written = 0
 
-    def growth(self, pid: int) -> tuple[int, int]:
-        """Bytes and entries gained since the start; raises ``OSError`` if that can't be told."""
+    def count_call(self) -> None:
+        """Take note of a call that may make a file."""
+        self._calls += 1
+
+    def may_be_over(self, pid: int) -> bool:
+        """Whether what the process did since the last look could have used up what was left.
+
+        One call more than files are left may pass: it may open a file that is there already.
+        """
+        written = _bytes_written(pid) - self._written
+        return self._calls > self.files_left + 1 or written > self.bytes_left
+
+    def look(self, pid: int) -> None:
+        """Measure, and set ``bytes_left`` and ``files_left``; negative ones are over the budget.
+
+        Raises ``OSError`` when it can't be told.
+        """
+        written = _bytes_written(pid)
         survey = self._survey()
         total = self._total(survey)
         try:
@@ -59,7 +105,9 @@ class Disk:
             self._denied_since = self._denied_since or now
             if now - self._denied_since > _PATIENCE_SECONDS and not _is_ending(pid):
                 raise
-        return total - self._start_bytes, len(survey) - self._start_count
+        self.bytes_left = self._budget_bytes - (total - self._start_bytes)
+        self.files_left = self._budget_files - (len(survey) - self._start_count)
+        self._calls, self._written = 0, written
 
     def changed(self) -> list[str]:
         """Files that are new or not what they were, sorted."""
@@ -97,13 +145,39 @@ class Disk:
                 self._known_bytes[status.st_ino] = held[status.st_ino]
         for inode, mapped in _deleted_mappings(pid).items():
             if inode not in held:  # a file never seen with a name: assume the worst
-                held[inode] = max(self._known_bytes.get(inode, self._budget + 1), mapped)
+                held[inode] = max(self._known_bytes.get(inode, _UNKNOWN_BYTES), mapped)
         return sum(held.values())
 
 
 def _outermost(folders: Iterable[str]) -> list[str]:
     real = sorted({os.path.realpath(folder) for folder in folders})
     return [path for path in real if not any(path.startswith(other + "/") for other in real)]
+
+
+def _has_stopped(pid: int) -> bool:
+    for thread in _list(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:
+                state = file.read().rpartition(b") ")[2][:1]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state not in (b"T", b"Z", b"X"):
+            return False
+    return True
+
+
+def _bytes_written(pid: int) -> int:
+    """At least as much as the process has made files grow by, ever; 0 where the kernel won't say.
+
+    ``wchar`` counts what write calls were given, ``write_bytes`` pages that were dirtied through
+    mappings too. What both count is counted twice: it only makes us look more often.
+    """
+    try:
+        with open(f"/proc/{pid}/io", "rb") as file:
+            values = dict(line.split(b": ") for line in file)
+    except OSError:
+        return 0
+    return int(values[b"wchar"]) + int(values.get(b"write_bytes", b"0"))
 
 
 def _is_ending(pid: int) -> bool:

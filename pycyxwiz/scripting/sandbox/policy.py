@@ -100,9 +100,8 @@ PRCTLS = {"PR_SET_NAME": 15, "PR_GET_NAME": 16, "PR_SET_VMA": 0x53564D41}
 
 def build(machine: Architecture, pid: int) -> bytes:
     """The filter for process ``pid`` on this processor, ready for the kernel."""
-    unknown = bpf.fail(errno.ENOSYS)
-    rules = list(_rules(machine, pid))
-    return bpf.assemble(rules, machine.audit_code, first_unknown=FIRST_UNKNOWN, unknown=unknown)
+    unknown = (FIRST_UNKNOWN, bpf.fail(errno.ENOSYS))
+    return bpf.assemble(list(_rules(machine, pid)), machine.audit_code, unknown=unknown)
 
 
 def _rules(machine: Architecture, pid: int) -> Iterator[Rule]:

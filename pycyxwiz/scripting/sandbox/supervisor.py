@@ -20,15 +20,18 @@ from typing import Any, NamedTuple
 from ..errors import SandboxUnavailable
 from ..files import make_private_folder, remove_tree
 from ..report import EXIT_BUDGET, EXIT_INTERRUPTED, EXIT_TIMEOUT, Refusal, Report, ending
-from . import meter
+from . import meter, questions
 from .grants import Grant
 from .limits import Limits
 
 Show = Callable[[str, str], None]
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS, _MIN_POLL_SECONDS = 0.05, 0.005
+_MEMORY_BYTES_PER_SECOND = 8 << 30  # how fast we expect a script to fill memory at most
 _DISK_BYTES_PER_SECOND = 2 << 30  # how fast we expect a script to write at most
+_DISK_SECONDS = 0.25  # between two looks at the folders, at most
 _DISK_SHARE = 0.02  # of our time that measuring folders may take
+_CHUNK = 1 << 16
 _DRAIN_SECONDS = 1.0
 _MAX_COURTESY_BYTES = 1 << 17
 _MB = 1 << 20
@@ -78,11 +81,12 @@ class _Run:
         os.mkdir(self._scratch)
         os.mkdir(os.path.join(private, "root"))
         folders = [*job.output_folders, self._scratch]
-        self._disk = meter.Disk(folders, self._limits.disk_mb) if self._limits.disk_mb else None
+        self._disk = meter.Disk(folders, self._limits.disk_mb, self._limits.files)
         self._outputs = _Outputs(self._limits.output_mb, job.show)
         self._courtesy = self._told = b""
         self._pid = 0
         self._peak_kb = 0
+        self._poll_seconds = _POLL_SECONDS
         self._verdict: _Verdict | None = None
         self._ended: int | None = None
         self._start = time.monotonic()
@@ -105,6 +109,8 @@ class _Run:
             raise _NoNamespaces
         if "not_confined" in messages:
             raise SandboxUnavailable(f"the sandbox can't start: {messages['not_confined']}")
+        if self._verdict is None:
+            self._check_what_is_left(messages)
         if self._verdict is None:
             self._verdict = self._natural_ending(messages)
         peak_kb = max(self._peak_kb, int(messages.get("peak_kb", 0)))
@@ -130,7 +136,7 @@ class _Run:
         with open(os.path.join(private, "plan"), "w+b") as file:
             file.write(json.dumps(plan).encode())
             file.seek(0)
-            status, child_status = os.pipe()
+            status, child_status = questions.pair()
             courtesy, child_courtesy = os.pipe()
             descriptors = (file.fileno(), child_status, child_courtesy)
             launch = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
@@ -148,14 +154,19 @@ class _Run:
         os.close(child_status)
         os.close(child_courtesy)
         if process.stdout and process.stderr:
-            self._listen(process.stdout.fileno(), lambda data: self._on_output("stdout", data))
-            self._listen(process.stderr.fileno(), lambda data: self._on_output("stderr", data))
-        self._listen(courtesy, self._on_courtesy)
+            self._listen(
+                process.stdout.fileno(), _reader(lambda data: self._on_output("stdout", data))
+            )
+            self._listen(
+                process.stderr.fileno(), _reader(lambda data: self._on_output("stderr", data))
+            )
+        self._listen(courtesy, _reader(self._on_courtesy))
         self._listen(status, self._on_status)
         self._status = status
         return process
 
-    def _listen(self, descriptor: int, handler: Callable[[bytes], None]) -> None:
+    def _listen(self, descriptor: int, handler: Callable[[int], bool]) -> None:
+        """Call ``handler`` when the descriptor can be read, until it says that was the end."""
         os.set_blocking(descriptor, False)
         self._selector.register(descriptor, selectors.EVENT_READ, handler)
 
@@ -163,22 +174,19 @@ class _Run:
         """Until every pipe is closed, or soon after the child's end or a verdict."""
         deadline = None
         while self._selector.get_map() and (deadline is None or time.monotonic() < deadline):
-            for key, _ in self._selector.select(_POLL_SECONDS):
-                self._read(key)
+            for key, _ in self._selector.select(self._poll_seconds):
+                if not key.data(key.fd):
+                    self._forget(key.fd)
             over = self._verdict is not None or self._status not in self._selector.get_map()
             if over and deadline is None:
                 deadline = time.monotonic() + _DRAIN_SECONDS
             if not over:
                 self._check_budgets()
 
-    def _read(self, key: selectors.SelectorKey) -> None:
-        data = os.read(key.fd, 1 << 16)
-        if data:
-            key.data(data)
-        else:
-            self._selector.unregister(key.fd)
-            if key.fd not in self._piped():
-                os.close(key.fd)
+    def _forget(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        if descriptor not in self._piped():
+            os.close(descriptor)
 
     def _piped(self) -> set[int]:
         """Descriptors that belong to ``Popen``, which closes them itself."""
@@ -193,9 +201,25 @@ class _Run:
     def _on_courtesy(self, data: bytes) -> None:
         self._courtesy += data[: _MAX_COURTESY_BYTES - len(self._courtesy)]
 
-    def _on_status(self, data: bytes) -> None:
+    def _on_status(self, descriptor: int) -> bool:
+        data, asker = questions.receive(descriptor, _CHUNK)
+        if asker is not None:
+            self._listen(asker.descriptor, lambda _: self._on_question(asker))
         self._told += data
         self._pid = int(self._messages().get("pid", 0))
+        return bool(data)
+
+    def _on_question(self, asker: questions.Questions) -> bool:
+        """A call that may make a file or a thread, or open a file for writing, waits for us."""
+        if asker.hung_up():
+            return False
+        if self._pid:  # whom to measure: told at any moment
+            token = asker.next()
+            self._disk.count_call()
+            self._check_budgets()
+            if token is not None and self._verdict is None:
+                asker.let_go_on(token)
+        return True
 
     def _messages(self) -> dict[str, Any]:
         messages: dict[str, Any] = {}
@@ -212,30 +236,47 @@ class _Run:
             return
         memory, threads = meter.memory_and_threads(self._pid)
         self._peak_kb = max(self._peak_kb, memory >> 10)
-        if limits.memory_mb is not None and memory > limits.memory_mb * _MB:
-            self._end("memory", EXIT_BUDGET, f"it used more than {limits.memory_mb} MB of memory")
+        if limits.memory_mb is not None:
+            left = limits.memory_mb * _MB - memory
+            if left < 0:
+                reason = f"it used more than {limits.memory_mb} MB of memory"
+                self._end("memory", EXIT_BUDGET, reason)
+            soon = max(left / _MEMORY_BYTES_PER_SECOND, _MIN_POLL_SECONDS)
+            self._poll_seconds = min(soon, _POLL_SECONDS)
         if limits.threads is not None and threads > limits.threads:
             self._end("threads", EXIT_BUDGET, f"it started more than {limits.threads} threads")
-        if self._disk and now >= self._next_disk_check:
-            self._check_disk(self._disk)
+        self._check_disk()
 
-    def _check_disk(self, disk: meter.Disk) -> None:
-        start = time.monotonic()
-        limits = self._limits
+    def _check_what_is_left(self, messages: Mapping[str, Any]) -> None:
+        """A last look at the folders: no script is faster than this one."""
+        self._pid = 0  # it has ended; its number may soon be another's
+        if "ending" in messages:
+            self._look_at_disk()
+
+    def _check_disk(self) -> None:
+        """Look at the folders when it is time to, and at once when a budget may be used up."""
+        if self._disk.may_be_over(self._pid):
+            with meter.held_still(self._pid):
+                self._look_at_disk()
+        elif time.monotonic() >= self._next_disk_check:
+            self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        start = time.thread_time()  # our own work: waiting for a busy machine is no reason to rest
+        disk, limits = self._disk, self._limits
         try:
-            grown, count = disk.growth(self._pid)
+            disk.look(self._pid)
         except OSError as error:
             reason = f"what it wrote can't be measured: {error.strerror}: {error.filename}"
             self._end("disk", EXIT_BUDGET, reason)
             return
-        left = (limits.disk_mb or 0) * _MB - grown
-        if left < 0:
+        if disk.bytes_left < 0:
             self._end("disk", EXIT_BUDGET, f"it wrote more than {limits.disk_mb} MB")
-        if limits.files is not None and count > limits.files:
+        if disk.files_left < 0:
             self._end("disk", EXIT_BUDGET, f"it made more than {limits.files} files")
-        now = time.monotonic()
-        soon = min(max(left, 0) / _DISK_BYTES_PER_SECOND, 0.25)
-        self._next_disk_check = now + max(soon, (now - start) / _DISK_SHARE)
+        soon = min(disk.bytes_left / _DISK_BYTES_PER_SECOND, _DISK_SECONDS)
+        rest = (time.thread_time() - start) / _DISK_SHARE
+        self._next_disk_check = time.monotonic() + max(soon, rest)
 
     def _end(self, status: str, exit_code: int, reason: str) -> None:
         """End the run by force; the first verdict stands."""
@@ -258,8 +299,6 @@ class _Run:
         return _Verdict(*ending(messages["ending"]))
 
     def _files_written(self) -> list[str]:
-        if self._disk is None:
-            return []
         try:
             changed = self._disk.changed()
         except OSError:
@@ -275,6 +314,18 @@ class _Run:
             if number.isdigit() and len(number) < 10 and action:
                 refusals.append(Refusal(action[:500].decode("utf-8", "replace"), int(number)))
         return refusals
+
+
+def _reader(take: Callable[[bytes], None]) -> Callable[[int], bool]:
+    """A handler for ``_listen`` that hands on what comes."""
+
+    def read(descriptor: int) -> bool:
+        data = os.read(descriptor, _CHUNK)
+        if data:
+            take(data)
+        return bool(data)
+
+    return read
 
 
 class _Outputs:

@@ -16,21 +16,6 @@ using cyxwiz::Tensor;
 
 namespace {
 
-/// Memory of a Python object, which lives as long as the Buffer does.
-class BorrowedBuffer final : public cyxwiz::Buffer {
- public:
-  BorrowedBuffer(const cyxwiz::Device* device, Py_buffer view)
-      : Buffer(device, view.buf, view.len, /*writable=*/false), view_(view) {}
-  ~BorrowedBuffer() override {
-    if (!Py_IsInitialized()) return;  // the process ends, and the object with it
-    const nb::gil_scoped_acquire gil;
-    PyBuffer_Release(&view_);
-  }
-
- private:
-  Py_buffer view_;
-};
-
 nb::object numpy(const char* attribute) { return nb::module_::import_("numpy").attr(attribute); }
 
 /// The dtype of a buffer's elements, by the struct module's letters and the item size.
@@ -81,8 +66,8 @@ Tensor share(nb::handle array) {
     PyBuffer_Release(&view);
     throw;
   }
-  const cyxwiz::Device* device = cyxwiz::devices().front();  // the host
-  return from_buffer(std::make_shared<BorrowedBuffer>(device, view), 0, shape, dtype);
+  return from_buffer(std::make_shared<BorrowedBuffer>(cyxwiz::host_device(), view), 0, shape,
+                     dtype);
 }
 
 Tensor copy_of(nb::handle array) {
@@ -116,15 +101,52 @@ bool holds_plain_numbers(nb::handle data) {
   return PyList_Check(data.ptr()) || PyTuple_Check(data.ptr()) || PyFloat_CheckExact(data.ptr());
 }
 
+bool is_finalizing() {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing();
+#else
+  return _Py_IsFinalizing();
+#endif
+}
+
 }  // namespace
 
+GilAcquire::GilAcquire() {
+  // The thread that shuts the interpreter down has the GIL, and may go on.
+  while (!Py_IsInitialized() || (is_finalizing() && !PyGILState_Check())) pause();
+  try {
+    state_ = PyGILState_Ensure();
+  } catch (const abi::__forced_unwind&) {
+    for (;;) pause();
+  }
+}
+
+BorrowedBuffer::~BorrowedBuffer() {
+  if (!Py_IsInitialized()) return;  // the process ends, and the object with it
+  const GilAcquire gil;
+  PyBuffer_Release(&view_);
+}
+
+namespace {
+
+const cyxwiz::Device* device_among(std::initializer_list<nb::handle> objects) {
+  for (nb::handle object : objects) {
+    if (nb::isinstance<Tensor>(object)) return nb::cast<const Tensor&>(object).device();
+    if (!PyList_Check(object.ptr()) && !PyTuple_Check(object.ptr())) continue;
+    for (nb::handle item : object) {
+      if (nb::isinstance<Tensor>(item)) return nb::cast<const Tensor&>(item).device();
+    }
+  }
+  return cyxwiz::thread_device();
+}
+
+}  // namespace
+
+BesideScope::BesideScope(std::initializer_list<nb::handle> objects)
+    : scope_(device_among(objects)) {}
+
 GilRelease::~GilRelease() noexcept(false) {
-#if PY_VERSION_HEX >= 0x030D0000
-  const bool ending = Py_IsFinalizing();
-#else
-  const bool ending = _Py_IsFinalizing();
-#endif
-  while (ending) pause();
+  while (is_finalizing()) pause();
   try {
     PyEval_RestoreThread(state_);
   } catch (const abi::__forced_unwind&) {
@@ -186,8 +208,8 @@ Tensor from_numpy(nb::handle array) {
     return from_python(array, nb::none());
   }
   const nb::object fitting = native(array);
-  if (nb::cast<bool>(fitting.attr("flags").attr("c_contiguous"))) return share(fitting);
-  return copy_of(fitting);
+  if (!nb::cast<bool>(fitting.attr("flags").attr("c_contiguous"))) return copy_of(fitting);
+  return move_without_gil(share(fitting), cyxwiz::default_device());
 }
 
 void evaluate_without_gil(std::span<const Tensor> tensors) {
@@ -197,11 +219,18 @@ void evaluate_without_gil(std::span<const Tensor> tensors) {
   cyxwiz::evaluate(tensors);
 }
 
+Tensor move_without_gil(const Tensor& tensor, const cyxwiz::Device* device) {
+  if (tensor.device() == device) return tensor;
+  const GilRelease release;
+  return cyxwiz::to(tensor, device);
+}
+
 namespace {
 
 /// An array that shares the Tensor's memory, for NumPy or for any consumer of DLPack.
 template <class Framework>
-nb::object share_with(const Tensor& tensor) {
+nb::object share_with(const Tensor& elsewhere) {
+  const Tensor tensor = move_without_gil(elsewhere, cyxwiz::host_device());
   evaluate_without_gil({&tensor, 1});
   // The array's base keeps the value alive, also after the Tensor was rebound.
   auto* owner = new Tensor(tensor);  // NOLINT: the capsule below owns it
@@ -280,9 +309,13 @@ nb::object to_number(const Tensor& tensor) {
     throw cyxwiz::ValueError("item: only a tensor of one element is a number, this one has shape " +
                              cyxwiz::to_string(tensor.shape()));
   }
-  evaluate_without_gil({&tensor, 1});
-  const void* data = tensor.data();
-  switch (tensor.dtype()) {
+  const Tensor here = move_without_gil(tensor, cyxwiz::host_device());
+  evaluate_without_gil({&here, 1});
+  return number_at(here.data(), here.dtype());
+}
+
+nb::object number_at(const void* data, DType dtype) {
+  switch (dtype) {
     case DType::kBool:
       return nb::bool_(*static_cast<const uint8_t*>(data) != 0);
     case DType::kUInt8:

@@ -23,6 +23,40 @@ class GilRelease {
   PyThreadState* state_;
 };
 
+/// Takes the GIL for a scope, on any thread; once the interpreter has shut down, the thread waits
+/// here for the process to end.
+class GilAcquire {
+ public:
+  GilAcquire();
+  ~GilAcquire() { PyGILState_Release(state_); }
+  GilAcquire(const GilAcquire&) = delete;
+  GilAcquire& operator=(const GilAcquire&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
+
+/// Memory of a Python object, which lives as long as the Buffer does.
+class BorrowedBuffer final : public cyxwiz::Buffer {
+ public:
+  BorrowedBuffer(const cyxwiz::Device* device, Py_buffer view)
+      : Buffer(device, view.buf, view.len, /*writable=*/false), view_(view) {}
+  ~BorrowedBuffer() override;
+
+ private:
+  Py_buffer view_;
+};
+
+/// While it lives, lists, arrays and numbers become Tensors where the first Tensor among some
+/// objects is, or in them.
+class BesideScope {
+ public:
+  explicit BesideScope(std::initializer_list<nb::handle> objects);
+
+ private:
+  cyxwiz::DeviceScope scope_;
+};
+
 /// A dtype as Python sees it.
 struct PyDType {
   cyxwiz::DType value;
@@ -64,11 +98,19 @@ nb::list to_list(const std::vector<cyxwiz::Tensor>& tensors);
 /// Evaluates without the GIL.
 void evaluate_without_gil(std::span<const cyxwiz::Tensor> tensors);
 
+/// The Tensor on another device, with the GIL held only where Python code copies.
+cyxwiz::Tensor move_without_gil(const cyxwiz::Tensor& tensor, const cyxwiz::Device* device);
+
+/// The device that a Device or a name names; loads the backend that serves it.
+const cyxwiz::Device* to_device(nb::handle object);
+
 /// A Python number of the one element.
 nb::object to_number(const cyxwiz::Tensor& tensor);
+nb::object number_at(const void* element, cyxwiz::DType dtype);
 
 void bind_tensor(nb::module_& m);
 void bind_ops(nb::module_& m);
 void bind_autograd(nb::module_& m);
 void bind_program(nb::module_& m);
 void bind_devices(nb::module_& m);
+void bind_backends(nb::module_& m);

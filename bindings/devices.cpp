@@ -16,11 +16,19 @@ std::string kind_of(const Device& device) {
   return kind;
 }
 
+const Device* to_device(nb::handle object) {
+  if (nb::isinstance<Device>(object)) return &nb::cast<const Device&>(object);
+  return nb::cast<const Device*>(nb::module_::import_("pycyxwiz.devices").attr("find")(object));
+}
+
 void bind_devices(nb::module_& m) {
   nb::class_<Device>(m, "Device", "A place that computes. Calling it gives its kind: \"CPU\".")
       .def_ro("name", &Device::name, "The hardware's own name.")
       .def_ro("kind", &Device::kind, "\"cpu\", \"cuda\", …")
       .def_ro("index", &Device::index)
+      .def_prop_ro(
+          "backend", [](const Device& d) { return std::string(d.backend->name()); },
+          "What runs Programs there: \"cpu\", \"xla\", …")
       .def_ro("memory_bytes", &Device::memory_bytes, "The memory it has, in bytes.")
       .def_prop_ro(
           "memory_gb", [](const Device& d) { return static_cast<double>(d.memory_bytes) / 1e9; },
@@ -39,12 +47,16 @@ void bind_devices(nb::module_& m) {
   m.def("devices", &cyxwiz::devices, nb::rv_policy::reference, "Every device there is.");
   m.def("default_device", &cyxwiz::default_device, nb::rv_policy::reference,
         "Where this thread's new tensors go.");
-  m.def(
-      "set_default_device",
-      [](std::string_view name) { cyxwiz::set_default_device(cyxwiz::find_device(name)); },
-      "name"_a,
-      "Chooses where this thread's new tensors go. Raises DeviceError for a name it does not "
-      "know.");
+  m.def("set_default_device", &cyxwiz::set_default_device, "device"_a,
+        "Chooses where the process's new tensors go.");
+  m.def("thread_device", &cyxwiz::thread_device, nb::rv_policy::reference,
+        nb::sig("def thread_device() -> Device | None"),
+        "Where this thread's new tensors go, where it has a choice of its own.");
+  m.def("set_thread_device", &cyxwiz::set_thread_device, "device"_a.none(),
+        nb::sig("def set_thread_device(device: Device | None) -> None"),
+        "Chooses where this thread's new tensors go; None: where the process's do.");
+  m.def("find_device", &cyxwiz::find_device, "name"_a, "backend"_a = "", nb::rv_policy::reference,
+        "The registered device of that name. Raises DeviceError, with those that there are.");
   m.def("num_threads", &cyxwiz::num_threads, "How many threads compute.");
   m.def("set_num_threads", &cyxwiz::set_num_threads, "n"_a,
         "Computes on n threads. Results don't depend on it. Raises ValueError unless 1 <= n <= "
@@ -57,6 +69,7 @@ void bind_devices(nb::module_& m) {
         const Device& d = device ? *device : *cyxwiz::default_device();
         const cyxwiz::MemoryStats stats = d.backend->memory(d);
         nb::dict result;
+        result["free"] = stats.free;
         result["allocated"] = stats.allocated;
         result["cached"] = stats.cached;
         result["peak"] = stats.peak;
@@ -64,7 +77,17 @@ void bind_devices(nb::module_& m) {
       },
       "device"_a = nb::none(),
       nb::sig("def memory_stats(device: Device | None = None) -> dict[str, int]"),
-      "Bytes in tensors, bytes kept for reuse, and the most that was in tensors at one time.");
+      "Bytes in tensors, bytes kept for reuse, the most that was in tensors at one time, and what "
+      "is free.");
+  m.def(
+      "synchronize",
+      [](const Device* device) {
+        const Device& d = device ? *device : *cyxwiz::default_device();
+        const GilRelease release;
+        d.backend->synchronize(d);
+      },
+      "device"_a = nb::none(), nb::sig("def synchronize(device: Device | None = None) -> None"),
+      "Waits until the device has done what it was given.");
   m.def(
       "empty_cache",
       [](const Device* device) {

@@ -111,6 +111,7 @@ bool is_row_index(nb::handle index) {
 }  // namespace
 
 Tensor get_item(const Tensor& tensor, nb::handle index) {
+  const cyxwiz::DeviceScope scope(tensor.device());
   const std::vector<nb::object> items = items_of(index);
   for (const nb::object& item : items) {
     if (is_plain(item)) continue;
@@ -122,6 +123,7 @@ Tensor get_item(const Tensor& tensor, nb::handle index) {
 }
 
 Tensor set_item(const Tensor& tensor, nb::handle index, nb::handle value) {
+  const cyxwiz::DeviceScope scope(tensor.device());
   const std::vector<nb::object> items = items_of(index);
   for (const nb::object& item : items) {
     if (is_plain(item)) continue;

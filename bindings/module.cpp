@@ -22,6 +22,7 @@ NB_MODULE(_core, m) {
   bind_error<cyxwiz::TracingError>(m, "TracingError", PyExc_RuntimeError);
   cyxwiz::set_trigger(evaluate_without_gil);
   bind_devices(m);
+  bind_backends(m);
   bind_tensor(m);
   bind_ops(m);
   bind_autograd(m);

@@ -60,6 +60,7 @@ Tensor eye(int64_t n, std::optional<int64_t> m, nb::handle dtype) {
 }
 
 Tensor clip(nb::handle x, nb::handle low, nb::handle high) {
+  const BesideScope scope({x, low, high});
   Tensor result = to_tensor(x);
   if (!low.is_none()) result = maximum(result, to_operand(low));
   if (!high.is_none()) result = minimum(result, to_operand(high));
@@ -119,6 +120,7 @@ void bind_creation(nb::module_& m) {
       "zeros_like",
       [](nb::handle x) {
         const Tensor t = to_tensor(x);
+        const cyxwiz::DeviceScope scope(t.device());
         return cyxwiz::zeros(t.shape(), t.dtype());
       },
       "x"_a, nb::sig("def zeros_like(x: TensorLike) -> Tensor"), "Zeros of x's shape and dtype.");
@@ -126,6 +128,7 @@ void bind_creation(nb::module_& m) {
       "ones_like",
       [](nb::handle x) {
         const Tensor t = to_tensor(x);
+        const cyxwiz::DeviceScope scope(t.device());
         return cyxwiz::ones(t.shape(), t.dtype());
       },
       "x"_a, nb::sig("def ones_like(x: TensorLike) -> Tensor"), "Ones of x's shape and dtype.");
@@ -133,6 +136,7 @@ void bind_creation(nb::module_& m) {
       "full_like",
       [](nb::handle x, nb::handle value) {
         const Tensor t = to_tensor(x);
+        const cyxwiz::DeviceScope scope(t.device());
         return cyxwiz::full(t.shape(), to_operand(value), t.dtype());
       },
       "x"_a, "value"_a, nb::sig("def full_like(x: TensorLike, value: TensorLike) -> Tensor"),
@@ -159,6 +163,7 @@ void bind_creation(nb::module_& m) {
   m.def(
       "one_hot",
       [](nb::handle labels, int64_t classes, nb::handle dtype) {
+        const BesideScope scope({labels});
         return cyxwiz::one_hot(to_tensor(labels), classes, to_dtype(dtype));
       },
       "labels"_a, "classes"_a, "dtype"_a = "float32",
@@ -174,10 +179,13 @@ void bind_elementwise(nb::module_& m, TensorClass& c) {
       #name, [](nb::handle x) { return cyxwiz::name(to_tensor(x)); }, "x"_a, \
       nb::sig("def " #name "(x: TensorLike) -> Tensor"), doc);               \
   c.def(#name, &cyxwiz::name);
-#define BINARY_DEF(name, doc)                                                                \
-  m.def(                                                                                     \
-      #name,                                                                                 \
-      [](nb::handle a, nb::handle b) { return cyxwiz::name(to_operand(a), to_operand(b)); }, \
+#define BINARY_DEF(name, doc)                              \
+  m.def(                                                   \
+      #name,                                               \
+      [](nb::handle a, nb::handle b) {                     \
+        const BesideScope scope({a, b});                   \
+        return cyxwiz::name(to_operand(a), to_operand(b)); \
+      },                                                   \
       "a"_a, "b"_a, nb::sig("def " #name "(a: TensorLike, b: TensorLike) -> Tensor"), doc);
 #include "elementwise_docs.h"
   m.attr("abs") = m.attr("absolute");
@@ -194,6 +202,7 @@ void bind_elementwise(nb::module_& m, TensorClass& c) {
   m.def(
       "where",
       [](nb::handle c, nb::handle a, nb::handle b) {
+        const BesideScope scope({c, a, b});
         return cyxwiz::where(to_tensor(c), to_operand(a), to_operand(b));
       },
       "condition"_a, "a"_a, "b"_a,
@@ -253,7 +262,10 @@ void bind_movement(nb::module_& m) {
       ">>> cx.flip([1, 2, 3]).tolist()\n[3, 2, 1]");
   m.def(
       "concatenate",
-      [](nb::handle parts, int64_t axis) { return concatenate(to_tensors(parts), axis); },
+      [](nb::handle parts, int64_t axis) {
+        const BesideScope scope({parts});
+        return concatenate(to_tensors(parts), axis);
+      },
       "tensors"_a, "axis"_a = 0,
       nb::sig("def concatenate(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor"),
       "The tensors one after another along an axis. Raises ShapeError where they differ beyond "
@@ -262,6 +274,7 @@ void bind_movement(nb::module_& m) {
   m.def(
       "stack",
       [](nb::handle parts, int64_t axis) {
+        const BesideScope scope({parts});
         std::vector<Tensor> tensors = to_tensors(parts);
         for (Tensor& tensor : tensors) tensor = expand_dims(tensor, axis);
         return concatenate(tensors, axis);
@@ -354,15 +367,23 @@ void bind_reductions(nb::module_& m, TensorClass& c) {
 
 void bind_networks(nb::module_& m, TensorClass& c) {
   m.def(
-      "matmul", [](nb::handle a, nb::handle b) { return matmul(to_tensor(a), to_tensor(b)); },
+      "matmul",
+      [](nb::handle a, nb::handle b) {
+        const BesideScope scope({a, b});
+        return matmul(to_tensor(a), to_tensor(b));
+      },
       "a"_a, "b"_a, nb::sig("def matmul(a: TensorLike, b: TensorLike) -> Tensor"),
       "The matrix product, as NumPy's: 1-D operands are vectors, leading axes broadcast.\n\n"
       "Raises ShapeError when the inner sizes differ.\n\n"
       ">>> cx.matmul([[1, 2], [3, 4]], [1, 1]).tolist()\n[3, 7]");
   m.attr("dot") = m.attr("matmul");
   c.def(
-      "matmul", [](const Tensor& a, nb::handle b) { return matmul(a, to_tensor(b)); }, "other"_a,
-      nb::sig("def matmul(self, other: TensorLike) -> Tensor"));
+      "matmul",
+      [](const Tensor& a, nb::handle b) {
+        const cyxwiz::DeviceScope scope(a.device());
+        return matmul(a, to_tensor(b));
+      },
+      "other"_a, nb::sig("def matmul(self, other: TensorLike) -> Tensor"));
   c.attr("dot") = c.attr("matmul");
   m.def(
       "softmax", [](nb::handle x, int64_t axis) { return softmax(to_tensor(x), axis); }, "x"_a,
@@ -376,6 +397,7 @@ void bind_networks(nb::module_& m, TensorClass& c) {
   m.def(
       "take",
       [](nb::handle x, nb::handle indices, int64_t axis) {
+        const BesideScope scope({x, indices});
         return take(to_tensor(x), to_tensor(indices), axis);
       },
       "x"_a, "indices"_a, "axis"_a = 0,
@@ -386,6 +408,7 @@ void bind_networks(nb::module_& m, TensorClass& c) {
   m.def(
       "conv2d",
       [](nb::handle x, nb::handle w, nb::handle stride, nb::handle padding, nb::handle dilation) {
+        const BesideScope scope({x, w});
         return conv2d(to_tensor(x), to_tensor(w), to_pair(stride), to_pair(padding),
                       to_pair(dilation));
       },

@@ -83,11 +83,13 @@ void bind_program(nb::module_& m) {
           "How many random streams the trace draws.");
   m.def(
       "placeholder",
-      [](nb::handle shape, nb::handle dtype, bool weak) {
+      [](nb::handle shape, nb::handle dtype, bool weak, const cyxwiz::Device* device) {
+        const cyxwiz::DeviceScope scope(device ? device : cyxwiz::thread_device());
         return cyxwiz::placeholder(to_shape(shape), to_dtype(dtype), weak);
       },
-      "shape"_a, "dtype"_a, "weak"_a = false,
-      nb::sig("def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False) -> Tensor"),
+      "shape"_a, "dtype"_a, "weak"_a = false, "device"_a = nb::none(),
+      nb::sig("def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False, device: "
+              "Device | None = None) -> Tensor"),
       "A value that a trace does not have yet; weak: a Python number.");
   nb::class_<Program>(
       m, "Program",

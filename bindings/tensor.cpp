@@ -49,6 +49,7 @@ using Binary = Tensor (*)(const Tensor&, const Tensor&);
 template <Binary op, bool reflected>
 nb::object operate(const Tensor& self, nb::handle other) {
   if (!is_operand(other)) return nb::borrow(Py_NotImplemented);
+  const cyxwiz::DeviceScope scope(self.device());
   const Tensor operand = to_operand(other);
   return nb::cast(reflected ? op(operand, self) : op(self, operand));
 }
@@ -57,6 +58,7 @@ nb::object operate(const Tensor& self, nb::handle other) {
 template <Binary op>
 nb::object assign(nb::handle self, nb::handle other) {
   Tensor& tensor = nb::cast<Tensor&>(self);
+  const cyxwiz::DeviceScope scope(tensor.device());
   const Tensor result = op(tensor, to_operand(other));
   if (is_floating(result.dtype()) && !is_floating(tensor.dtype())) {
     throw cyxwiz::DTypeError(
@@ -212,15 +214,11 @@ void bind_methods(Class& c) {
       "expand_dims", [](const Tensor& t, int64_t axis) { return expand_dims(t, axis); }, "axis"_a);
   c.def(
       "to",
-      [](const Tensor& t, nb::handle device) {
-        const cyxwiz::Device* to = nb::isinstance<cyxwiz::Device>(device)
-                                       ? &nb::cast<const cyxwiz::Device&>(device)
-                                       : cyxwiz::find_device(nb::cast<std::string>(device));
-        if (to == t.device()) return t;
-        throw cyxwiz::DeviceError("tensors can't move to " + to->spec() + " yet");
-      },
+      [](const Tensor& t, nb::handle device) { return move_without_gil(t, to_device(device)); },
       "device"_a, nb::sig("def to(self, device: Device | str) -> Tensor"),
-      "This tensor on another device. Raises DeviceError for one that is not there.");
+      "This tensor on another device; itself when it is there. Raises DeviceError for a device "
+      "that "
+      "is not there.");
   c.def("__len__", &length);
   c.def(
       "__iter__",

@@ -303,6 +303,13 @@ __all__ = [
 ]
 
 
+if "CYXWIZ_DEVICE" in _os.environ:
+    try:
+        set_device(_os.environ["CYXWIZ_DEVICE"])
+    except DeviceError as error:
+        raise DeviceError(f"CYXWIZ_DEVICE: {error}") from None
+
+
 def __getattr__(name: str) -> object:
     import importlib
 

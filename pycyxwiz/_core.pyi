@@ -47,6 +47,10 @@ class Device:
     def index(self) -> int: ...
 
     @property
+    def backend(self) -> str:
+        """What runs Programs there: "cpu", "xla", …"""
+
+    @property
     def memory_bytes(self) -> int:
         """The memory it has, in bytes."""
 
@@ -70,9 +74,20 @@ def devices() -> list[Device]:
 def default_device() -> Device:
     """Where this thread's new tensors go."""
 
-def set_default_device(name: str) -> None:
+def set_default_device(device: Device) -> None:
+    """Chooses where the process's new tensors go."""
+
+def thread_device() -> Device | None:
+    """Where this thread's new tensors go, where it has a choice of its own."""
+
+def set_thread_device(device: Device | None) -> None:
     """
-    Chooses where this thread's new tensors go. Raises DeviceError for a name it does not know.
+    Chooses where this thread's new tensors go; None: where the process's do.
+    """
+
+def find_device(name: str, backend: str = '') -> Device:
+    """
+    The registered device of that name. Raises DeviceError, with those that there are.
     """
 
 def num_threads() -> int:
@@ -91,11 +106,28 @@ def onednn_version() -> str:
 
 def memory_stats(device: Device | None = None) -> dict[str, int]:
     """
-    Bytes in tensors, bytes kept for reuse, and the most that was in tensors at one time.
+    Bytes in tensors, bytes kept for reuse, the most that was in tensors at one time, and what is free.
     """
+
+def synchronize(device: Device | None = None) -> None:
+    """Waits until the device has done what it was given."""
 
 def empty_cache(device: Device | None = None) -> None:
     """Gives memory that is kept for reuse back to the system."""
+
+def register_backend(backend: Any) -> None:
+    """
+    Adds a backend (pycyxwiz.backends.protocol.Backend) and its devices, for good.
+    """
+
+def op_names() -> list[str]:
+    """What Programs are made of, by name."""
+
+def record(op: str, dtype: DTypeLike, shape: ShapeLike, inputs: Sequence[Tensor], attributes: Sequence[int] = ...) -> Tensor:
+    """
+    The result of one instruction of a Program. Nothing is checked: it is for backends, which have
+    the instruction from the core.
+    """
 
 class DType:
     """An element type. Compares equal to its name and to NumPy's."""
@@ -329,7 +361,7 @@ class Tensor:
 
     def to(self, device: Device | str) -> Tensor:
         """
-        This tensor on another device. Raises DeviceError for one that is not there.
+        This tensor on another device; itself when it is there. Raises DeviceError for a device that is not there.
         """
 
     def __len__(self) -> int: ...
@@ -1344,7 +1376,7 @@ class Tracing:
     def random_streams(self) -> int:
         """How many random streams the trace draws."""
 
-def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False) -> Tensor:
+def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False, device: Device | None = None) -> Tensor:
     """A value that a trace does not have yet; weak: a Python number."""
 
 class Program:

@@ -55,7 +55,8 @@ class Values(dict[str, Any]):
         old = self.get(name)
         self[name] = value
         if isinstance(old, Tensor) and isinstance(value, Tensor):
-            if old.shape != value.shape or old.dtype != value.dtype:
+            same = old.shape == value.shape and old.dtype == value.dtype
+            if not same or old.device != value.device:
                 self.touch()
         elif type(old) is not float or type(value) is not float:
             self.touch()

@@ -16,7 +16,7 @@ from itertools import count
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from pycyxwiz import _core
+from pycyxwiz import _core, devices
 from pycyxwiz._core import DTypeError, ShapeError, Tensor, TracingError
 from pycyxwiz._state import (
     Overlay,
@@ -33,6 +33,7 @@ from pycyxwiz._tree import Slot, fill, is_array, is_static, map_leaves, signatur
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
+    from pycyxwiz._core import Device
     from pycyxwiz._state import Reference
 
 __all__ = ["compile", "eval", "grad", "value_and_grad"]
@@ -161,13 +162,20 @@ class Compiled(Generic[P, R]):
     def trace(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Trace:
         """The trace for these arguments, made if there is none; their leaves go into ``leaves``."""
         key = self._key(args, kwargs, leaves)
+        device = None
+        if not any(type(leaf) is Tensor for leaf in leaves):
+            device = _device(leaves, args, kwargs)
+            key = (key, device)
         trace = self._traces.get(key)
         if trace is not None and not trace.is_stale():
             trace.used = next(_clock)
             return trace
-        trace = self._make(args, kwargs, leaves)
+        with devices.device(_device(leaves, args, kwargs)):
+            trace = self._make(args, kwargs, leaves)
         # Tracing may have given an optimizer its state, and so changed its stamp.
         key = self._key(args, kwargs, [])
+        if device is not None:
+            key = (key, device)
         self._traces[key] = trace
         compiled = weakref.ref(self)
 
@@ -320,7 +328,8 @@ def outline(fn: Callable[..., Any], *args: Any) -> Any:
     leaves: list[Any] = []
     signature(args, leaves)
     supply = iter(leaves)
-    with _TraceScope(), _core.Tracing():
+    device = _device(leaves, args, {})
+    with devices.device(device), _TraceScope(), _core.Tracing():
         symbols = map_leaves(
             lambda leaf: leaf if is_static(leaf) else _placeholder(next(supply)), args
         )
@@ -386,7 +395,7 @@ class _TraceScope(Scope):
 
 def _placeholder(value: Tensor | float | int) -> Tensor:
     if isinstance(value, Tensor):
-        return _core.placeholder(value.shape, value.dtype)
+        return _core.placeholder(value.shape, value.dtype, device=value.device)
     return _core.placeholder(
         (), _core.float64 if isinstance(value, float) else _core.int64, weak=True
     )
@@ -398,6 +407,15 @@ def _static_key(value: Any) -> Hashable:
     except TypeError:
         raise TypeError(f"compile: a static argument must be hashable, got {value!r}") from None
     return (type(value), value)
+
+
+def _device(leaves: list[Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Device:
+    """Where a function runs: where the first tensor among its arguments is, or in their objects."""
+    for leaf in leaves:
+        if isinstance(leaf, Tensor):
+            return leaf.device
+    found = tensors(_objects(args, kwargs))
+    return found[0].device if found else _core.default_device()
 
 
 def _objects(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Stateful]:

@@ -84,7 +84,7 @@ def signature(tree: Any, leaves: list[Any]) -> Hashable:
     kind = type(tree)
     if kind is Tensor:
         leaves.append(tree)
-        return (tree.shape, tree.dtype)
+        return (tree.shape, tree.dtype, tree.device)
     if kind is float or kind is int:
         leaves.append(tree)
         return (kind,)
@@ -99,7 +99,7 @@ def signature(tree: Any, leaves: list[Any]) -> Hashable:
     if is_array(tree):
         tensor = as_tensor(tree)
         leaves.append(tensor)
-        return (kind, tensor.shape, tensor.dtype)
+        return (kind, tensor.shape, tensor.dtype, tensor.device)
     if isinstance(tree, (list, tuple)):
         return (kind, *[signature(item, leaves) for item in tree])
     if isinstance(tree, dict):

@@ -815,7 +815,15 @@ NOT_OPERATIONS = {
     "evaluate",
     "grad",
     "placeholder",
+    # instructions of Programs, for backends: test_backends.py, test_conformance.py
+    "op_names",
+    "record",
+    "register_backend",
     # devices, memory and the process: test_devices.py, test_process.py
+    "find_device",
+    "set_thread_device",
+    "synchronize",
+    "thread_device",
     "default_device",
     "devices",
     "empty_cache",

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cyxwiz/dtype.h"
+#include "cyxwiz/shape.h"
 
 namespace cyxwiz {
 
@@ -21,12 +22,12 @@ struct Graph;
 /// One place that computes. Registered once, never moved: compared by address.
 struct Device {
   Backend* backend = nullptr;
-  std::string kind;  ///< "cpu", "cuda", …
+  std::string kind;  ///< "cpu", "cuda", "xla:cpu", …
   int index = 0;
   std::string name;  ///< the hardware's own name
   int64_t memory_bytes = 0;
 
-  std::string spec() const;  ///< "cpu", "cuda:1": what set_default_device takes
+  std::string spec() const;  ///< "cpu", "cuda:1", "xla:cpu": what find_device takes
 };
 
 /// Memory on a device, counted by its shared_ptr. `data` is the host's address of it, or null where
@@ -85,17 +86,21 @@ struct MemoryStats {
   int64_t allocated = 0;  ///< bytes in Buffers that are alive
   int64_t cached = 0;     ///< bytes kept for reuse
   int64_t peak = 0;       ///< the most that was allocated at one time
+  int64_t free = 0;       ///< bytes that could be allocated now
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string_view kind() const = 0;
+  virtual std::string_view name() const = 0;  ///< "cpu", "xla", …
   virtual std::vector<Device> devices() = 0;
-  /// Throws OutOfMemoryError with the sizes.
-  virtual BufferPtr allocate(const Device& device, int64_t bytes) = 0;
-  virtual void copy_in(const void* host, Buffer& buffer, int64_t bytes) = 0;
-  virtual void copy_out(const Buffer& buffer, int64_t offset, void* host, int64_t bytes) = 0;
+  /// Elements that lie dense in the host's memory, on the device: a copy, or the same memory where
+  /// the device can use it and `host` is writable (nobody else writes to it). Throws
+  /// OutOfMemoryError with the sizes.
+  virtual BufferPtr copy_in(const Device& device, const Result& host, const Shape& shape,
+                            DType dtype) = 0;
+  /// The other way: dense elements in the host's memory.
+  virtual Result copy_out(const Result& from, const Shape& shape, DType dtype) = 0;
   virtual std::unique_ptr<Executable> compile(const Graph& graph, const Device& device) = 0;
   virtual void synchronize(const Device& device) = 0;
   virtual MemoryStats memory(const Device& device) = 0;
@@ -110,11 +115,34 @@ void register_backend(std::unique_ptr<Backend> backend);
 /// Every device there is; the CPU is the first.
 std::vector<const Device*> devices();
 
-/// The device of that name ("cpu", "cuda:1"); throws DeviceError with the known names.
-const Device* find_device(std::string_view spec);
+/// The device whose memory is the host's: the CPU.
+const Device* host_device();
 
-/// Where this thread's new Tensors go.
+/// Memory of the host, 64-byte aligned. Throws OutOfMemoryError.
+BufferPtr allocate_on_host(int64_t bytes);
+
+/// The device of that name ("cpu", "cuda:1"), of that Backend where one is named; throws
+/// DeviceError with the known names.
+const Device* find_device(std::string_view spec, std::string_view backend = {});
+
+/// Where this thread's new Tensors go: the thread's own choice, else the process's, else the CPU.
 const Device* default_device();
-void set_default_device(const Device* device);
+void set_default_device(const Device* device);  ///< for the process
+const Device* thread_device();                  ///< null when the thread has no choice of its own
+void set_thread_device(const Device* device);
+
+/// While it lives, this thread's new Tensors go to `device`.
+class DeviceScope {
+ public:
+  explicit DeviceScope(const Device* device) : before_(thread_device()) {
+    set_thread_device(device);
+  }
+  ~DeviceScope() { set_thread_device(before_); }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  const Device* before_;
+};
 
 }  // namespace cyxwiz

@@ -62,5 +62,7 @@ constexpr bool is_reduction(Op op) { return op >= Op::k_sum && op <= Op::k_argmi
 
 /// The operation's name as users write it: `add`, `conv2d`.
 std::string_view name(Op op);
+/// The operation of that name; throws ValueError for one that there is not.
+Op op_from_name(std::string_view name);
 
 }  // namespace cyxwiz

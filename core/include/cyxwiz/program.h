@@ -36,6 +36,10 @@ struct Graph {
   std::vector<int> outputs;
 };
 
+/// The result of one instruction, unchecked: for Backends, which have it from a Graph. The
+/// instruction's `inputs` are not looked at.
+Tensor record(const Value& instruction, std::span<const Tensor> inputs);
+
 /// While it lives, this thread records without the automatic trigger, and random streams are
 /// inputs: a Program made from the trace draws anew at every run.
 class Tracing {

@@ -31,7 +31,8 @@ class Tensor {
   /// Does it depend on a placeholder, so that it has no value outside a Program?
   bool is_traced() const;
 
-  /// The elements, row-major and dense, evaluated now; for devices that the host can reach.
+  /// The elements, row-major and dense, evaluated now. Throws DeviceError where they lie on a
+  /// device that the host can't reach: bring them with to(x, host_device()).
   const void* data() const;
   template <class T>
   const T* data_as() const {
@@ -51,6 +52,10 @@ class Tensor {
 
 /// A Tensor with a copy of `data`, row-major and dense.
 Tensor from_data(const void* data, const Shape& shape, DType dtype);
+
+/// `x` on another device, or `x` itself when it is there. Evaluates it; throws DeviceError where a
+/// trace or a derivative would lose sight of it.
+Tensor to(const Tensor& x, const Device* device);
 
 /// A Tensor of `buffer`, dense from `offset` bytes on, without a copy.
 Tensor from_buffer(BufferPtr buffer, int64_t offset, const Shape& shape, DType dtype);

@@ -24,7 +24,7 @@ std::string processor_name() {
 
 class CpuBackend final : public Backend {
  public:
-  std::string_view kind() const override { return "cpu"; }
+  std::string_view name() const override { return "cpu"; }
 
   std::vector<Device> devices() override {
     Device device;
@@ -34,23 +34,26 @@ class CpuBackend final : public Backend {
     return {device};
   }
 
-  BufferPtr allocate(const Device& device, int64_t bytes) override {
-    return cpu::allocate(&device, bytes);
-  }
-  void copy_in(const void* host, Buffer& buffer, int64_t bytes) override {
-    if (bytes > 0) std::memcpy(buffer.data(), host, static_cast<size_t>(bytes));
-  }
-  void copy_out(const Buffer& buffer, int64_t offset, void* host, int64_t bytes) override {
+  BufferPtr copy_in(const Device& device, const Result& host, const Shape& shape,
+                    DType dtype) override {
+    const int64_t bytes = element_count(shape) * item_size(dtype);
+    BufferPtr copy = cpu::allocate(&device, bytes);
     if (bytes > 0) {
-      std::memcpy(host, static_cast<const char*>(buffer.data()) + offset,
+      std::memcpy(copy->data(), static_cast<const char*>(host.buffer->data()) + host.offset,
                   static_cast<size_t>(bytes));
     }
+    return copy;
   }
+  Result copy_out(const Result& from, const Shape&, DType) override { return from; }
   std::unique_ptr<Executable> compile(const Graph& graph, const Device& device) override {
     return std::make_unique<CpuExecutable>(graph, device);
   }
   void synchronize(const Device&) override {}  // run() returns when it is done
-  MemoryStats memory(const Device&) override { return memory_stats(); }
+  MemoryStats memory(const Device&) override {
+    MemoryStats stats = memory_stats();
+    stats.free = int64_t{sysconf(_SC_AVPHYS_PAGES)} * sysconf(_SC_PAGE_SIZE) + stats.cached;
+    return stats;
+  }
   void release_cached(const Device&) override { cpu::release_cached(); }
   uint64_t epoch() const override { return threads_epoch(); }
 };

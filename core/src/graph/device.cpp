@@ -1,9 +1,11 @@
 // The registry of Backends: the library's one runtime object.
 #include "cyxwiz/device.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
+#include "cpu/allocator.h"
 #include "cpu/backend.h"
 #include "cyxwiz/error.h"
 
@@ -16,8 +18,10 @@ struct Runtime {
   std::vector<std::unique_ptr<Device>> devices;
 
   void add(std::unique_ptr<Backend> backend) {
+    // Asked for outside the lock: a Backend may take locks of its own.
+    std::vector<Device> found = backend->devices();
     const std::lock_guard lock(mutex);
-    for (Device& device : backend->devices()) {
+    for (Device& device : found) {
       devices.push_back(std::make_unique<Device>(std::move(device)));
       devices.back()->backend = backend.get();
     }
@@ -35,12 +39,13 @@ Runtime& runtime() {
   return *instance;
 }
 
-thread_local const Device* chosen = nullptr;
+std::atomic<const Device*> process_choice = nullptr;
+thread_local const Device* thread_choice = nullptr;
 
 }  // namespace
 
 std::string Device::spec() const {
-  return kind == "cpu" && index == 0 ? kind : kind + ":" + std::to_string(index);
+  return kind.ends_with("cpu") && index == 0 ? kind : kind + ":" + std::to_string(index);
 }
 
 void register_backend(std::unique_ptr<Backend> backend) { runtime().add(std::move(backend)); }
@@ -53,9 +58,17 @@ std::vector<const Device*> devices() {
   return result;
 }
 
-const Device* find_device(std::string_view spec) {
+const Device* host_device() {
+  static const Device* host = devices().front();
+  return host;
+}
+
+BufferPtr allocate_on_host(int64_t bytes) { return cpu::allocate(host_device(), bytes); }
+
+const Device* find_device(std::string_view spec, std::string_view backend) {
   std::string known;
   for (const Device* device : devices()) {
+    if (!backend.empty() && backend != device->backend->name()) continue;
     const std::string full = device->kind + ":" + std::to_string(device->index);
     if (spec == full || (device->index == 0 && spec == device->kind)) return device;
     known += (known.empty() ? "" : ", ") + device->spec();
@@ -64,10 +77,13 @@ const Device* find_device(std::string_view spec) {
 }
 
 const Device* default_device() {
-  static const Device* first = devices().front();
-  return chosen ? chosen : first;
+  if (thread_choice) return thread_choice;
+  const Device* chosen = process_choice.load(std::memory_order_relaxed);
+  return chosen ? chosen : host_device();
 }
 
-void set_default_device(const Device* device) { chosen = device; }
+void set_default_device(const Device* device) { process_choice = device; }
+const Device* thread_device() { return thread_choice; }
+void set_thread_device(const Device* device) { thread_choice = device; }
 
 }  // namespace cyxwiz

@@ -59,7 +59,8 @@ Tensor record(Op op, DType dtype, const Shape& shape, std::initializer_list<Tens
   bool all_weak = inputs.size() > 0;
   for (const Tensor& tensor : inputs) {
     const NodePtr& input = tensor.node();
-    if (input->op != Op::kScalar) {
+    // Numbers, traced ones too, go wherever they are needed.
+    if (input->op != Op::kScalar && !input->weak) {
       if (node->device && node->device != input->device) {
         throw DeviceError(std::string(name(op)) + ": one tensor is on " + node->device->spec() +
                           ", another on " + input->device->spec() + "; move one with .to(\"" +

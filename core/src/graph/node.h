@@ -41,6 +41,8 @@ struct Node : std::enable_shared_from_this<Node> {
 
   BufferPtr buffer;  ///< dense from `offset` bytes on, once evaluated
   int64_t offset = 0;
+  /// Set once the buffer is there to stay: readers that see it need no lock.
+  std::atomic<bool> computed = false;
 
   // Marks of the walk in progress.
   uint64_t mark = 0;

@@ -1,6 +1,9 @@
 #include "cyxwiz/op.h"
 
 #include <iterator>
+#include <string>
+
+#include "cyxwiz/error.h"
 
 namespace cyxwiz {
 
@@ -44,6 +47,13 @@ std::string_view name(Op op) {
   };
   static_assert(std::size(kNames) == static_cast<size_t>(Op::kCount));
   return kNames[static_cast<size_t>(op)];
+}
+
+Op op_from_name(std::string_view wanted) {
+  for (int i = 0; i < static_cast<int>(Op::kCount); ++i) {
+    if (name(static_cast<Op>(i)) == wanted) return static_cast<Op>(i);
+  }
+  throw ValueError("there is no operation '" + std::string(wanted) + "'");
 }
 
 }  // namespace cyxwiz

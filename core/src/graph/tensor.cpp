@@ -1,7 +1,9 @@
 #include "cyxwiz/tensor.h"
 
+#include <cstring>
 #include <stdexcept>
 
+#include "cyxwiz/error.h"
 #include "graph/node.h"
 
 namespace cyxwiz {
@@ -17,8 +19,11 @@ bool Tensor::is_traced() const { return node()->traced; }
 int64_t Tensor::size() const { return element_count(shape()); }
 
 const void* Tensor::data() const {
-  node();
-  evaluate({this, 1});
+  if (!node()->computed.load(std::memory_order_acquire)) evaluate({this, 1});
+  if (!node_->buffer->data() && size() > 0) {
+    throw DeviceError("the elements of a tensor on " + device()->spec() +
+                      " are out of the host's reach; move it with .to(\"cpu\")");
+  }
   return static_cast<const std::byte*>(node_->buffer->data()) + node_->offset;
 }
 
@@ -30,15 +35,35 @@ Tensor from_buffer(BufferPtr buffer, int64_t offset, const Shape& shape, DType d
   node->device = buffer->device();
   node->buffer = std::move(buffer);
   node->offset = offset;
+  node->computed = true;
   return Tensor(std::move(node));
 }
 
 Tensor from_data(const void* data, const Shape& shape, DType dtype) {
   const int64_t bytes = element_count(shape) * item_size(dtype);
-  const Device* device = default_device();
-  BufferPtr buffer = device->backend->allocate(*device, bytes);
-  device->backend->copy_in(data, *buffer, bytes);
-  return from_buffer(std::move(buffer), 0, shape, dtype);
+  BufferPtr buffer = allocate_on_host(bytes);
+  if (bytes > 0) std::memcpy(buffer->data(), data, static_cast<size_t>(bytes));
+  return to(from_buffer(std::move(buffer), 0, shape, dtype), default_device());
+}
+
+Tensor to(const Tensor& x, const Device* device) {
+  if (x.device() == device) return x;
+  const Node& node = *x.node();
+  if (node.traced || node.watched) {
+    throw DeviceError("to: a tensor can't move from " + x.device()->spec() + " to " +
+                      device->spec() +
+                      " while its function is traced or differentiated; move it before, and give "
+                      "the function what it needs");
+  }
+  if (!node.computed.load(std::memory_order_acquire)) evaluate({&x, 1});
+  Result value{node.buffer, node.offset};
+  if (x.device() != host_device()) {
+    value = x.device()->backend->copy_out(value, x.shape(), x.dtype());
+  }
+  if (device != host_device()) {
+    value = {device->backend->copy_in(*device, value, x.shape(), x.dtype()), 0};
+  }
+  return from_buffer(std::move(value.buffer), value.offset, x.shape(), x.dtype());
 }
 
 }  // namespace cyxwiz

@@ -91,6 +91,7 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, c
   }
 
   const std::lock_guard lock(graph_mutex());
+  const DeviceScope scope(output.device());  // for what the rules make of nothing
   std::unordered_map<const Node*, Tensor> gradients;
   const std::vector<NodePtr> order = path(output.node(), targets);
   if (!order.empty()) {

@@ -35,9 +35,12 @@ Tensor next_stream() {
 }  // namespace
 
 Tensor draw_stream() {
-  Generator& g = generator();
-  const std::lock_guard lock(g.mutex);
-  const std::array<uint64_t, 2> words{g.state.seed, g.state.stream++};
+  std::array<uint64_t, 2> words;
+  {
+    Generator& g = generator();
+    const std::lock_guard lock(g.mutex);  // not while a Backend copies: it may take the GIL
+    words = {g.state.seed, g.state.stream++};
+  }
   return from_data(words.data(), {2}, DType::kInt64);
 }
 

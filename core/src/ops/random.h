@@ -5,7 +5,7 @@
 
 namespace cyxwiz {
 
-/// The next stream as an int64 [2] Tensor {seed, stream}.
+/// The next stream as an int64 [2] Tensor {seed, stream} on the default device.
 Tensor draw_stream();
 
 }  // namespace cyxwiz

@@ -3,6 +3,7 @@
 #include <list>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "cyxwiz/error.h"
 #include "cyxwiz/program.h"
@@ -114,13 +115,39 @@ void check_has_value(const Node& node) {
 
 void store_scalar(Node& node) {
   const auto bytes = scalar_bytes(node);
-  node.buffer = node.device->backend->allocate(*node.device, item_size(node.dtype));
-  node.device->backend->copy_in(bytes.data(), *node.buffer, item_size(node.dtype));
+  const DeviceScope scope(node.device);
+  const Tensor stored = from_data(bytes.data(), node.shape, node.dtype);
+  node.buffer = stored.node()->buffer;
+  node.offset = stored.node()->offset;
+  node.computed.store(true, std::memory_order_release);
 }
+
+/// A vector that keeps its memory from one use on this thread to the next, and that a use within a
+/// use (a Backend may run any Python code) doesn't share.
+template <class T>
+class Scratch {
+ public:
+  Scratch() : mine_(std::exchange(kept(), {})) {}
+  ~Scratch() {
+    mine_.clear();
+    kept() = std::move(mine_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T& operator*() { return mine_; }
+
+ private:
+  static T& kept() {
+    thread_local T instance;
+    return instance;
+  }
+  T mine_;
+};
 
 void finish(Node& node, Result&& result) {
   node.buffer = std::move(result.buffer);
   node.offset = result.offset;
+  node.computed.store(true, std::memory_order_release);
   node.depth = 0;
   node.held_bytes = 0;
   if (node.watched) return;
@@ -130,16 +157,18 @@ void finish(Node& node, Result&& result) {
 }
 
 void run(std::span<Node* const> roots) {
-  thread_local Trace trace;
-  trace.clear();
+  Scratch<Trace> trace_scratch;
+  Trace& trace = *trace_scratch;
   walk(roots, trace);
   choose_outputs(trace, roots);
   write_key(trace);
   const Device* device = roots.front()->device;
   Executable& program = cache().find(trace, device);
 
-  thread_local std::vector<Argument> arguments;
-  thread_local std::vector<Result> results;
+  Scratch<std::vector<Argument>> argument_scratch;
+  Scratch<std::vector<Result>> result_scratch;
+  std::vector<Argument>& arguments = *argument_scratch;
+  std::vector<Result>& results = *result_scratch;
   arguments.assign(trace.leaves.size(), {});
   results.assign(trace.outputs.size(), {});
   for (size_t i = 0; i < trace.leaves.size(); ++i) {
@@ -153,16 +182,9 @@ void run(std::span<Node* const> roots) {
   }
   // Keeps every output alive while the first ones let go of their inputs, whatever other threads
   // drop.
-  thread_local std::vector<NodePtr> alive;
+  Scratch<std::vector<NodePtr>> alive_scratch;
+  std::vector<NodePtr>& alive = *alive_scratch;
   for (Node* node : trace.outputs) alive.push_back(node->shared_from_this());
-  // Whatever happens, nothing stays behind in the scratch vectors.
-  struct Release {
-    ~Release() {
-      arguments.clear();
-      results.clear();
-      alive.clear();
-    }
-  } release;
   program.run(arguments, results);
   for (size_t i = 0; i < trace.outputs.size(); ++i)
     finish(*trace.outputs[i], std::move(results[i]));

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "cyxwiz/error.h"
 #include "cyxwiz/ops.h"
@@ -35,6 +36,16 @@ void fold_constants(std::span<Node* const> roots) {
   evaluate(constants);
 }
 
+/// Where a Program runs: numbers go along with what they meet.
+const Device* device_of(std::span<const Tensor> inputs, std::span<const Tensor> results) {
+  for (std::span<const Tensor> tensors : {results, inputs}) {
+    for (const Tensor& tensor : tensors) {
+      if (!tensor.node()->weak) return tensor.device();
+    }
+  }
+  return default_device();
+}
+
 }  // namespace
 
 Tracing::Tracing() : outer_(innermost) { innermost = this; }
@@ -44,6 +55,20 @@ void Tracing::end() {
   active_ = false;
 }
 Tracing* Tracing::current() { return innermost; }
+
+Tensor record(const Value& instruction, std::span<const Tensor> inputs) {
+  const auto& [op, dtype, shape, ids, count, attributes] = instruction;
+  switch (inputs.size()) {
+    case 0:
+      return record(op, dtype, shape, {}, attributes);
+    case 1:
+      return record(op, dtype, shape, {inputs[0]}, attributes);
+    case 2:
+      return record(op, dtype, shape, {inputs[0], inputs[1]}, attributes);
+    default:
+      return record(op, dtype, shape, {inputs[0], inputs[1], inputs[2]}, attributes);
+  }
+}
 
 Tensor placeholder(const Shape& shape, DType dtype, bool weak) {
   element_count(shape);
@@ -86,7 +111,6 @@ Program::Program(std::span<const Tensor> inputs, std::span<const Tensor> outputs
     : state_(std::make_unique<State>()) {
   const std::lock_guard lock(graph_mutex());
   State& state = *state_;
-  state.device = default_device();
   donated.resize(inputs.size(), false);
 
   // A number that stayed weak leaves the Program as what Tensor(number) would be.
@@ -98,6 +122,7 @@ Program::Program(std::span<const Tensor> inputs, std::span<const Tensor> outputs
   }
   std::vector<Node*> roots;
   for (const Tensor& result : results) roots.push_back(result.node().get());
+  state.device = device_of(inputs, results);
   fold_constants(roots);
   Trace trace;
   walk(roots, trace);
@@ -161,6 +186,11 @@ std::vector<Tensor> Program::operator()(std::span<Tensor> arguments) {
   const std::lock_guard lock(graph_mutex());
   for (size_t i = 0; i < arguments.size(); ++i) {
     const auto& [shape, dtype] = state.parameters[i];
+    if (arguments[i].node()->op != Op::kScalar && arguments[i].device() != state.device) {
+      throw DeviceError("a Program that runs on " + state.device->spec() + " got a tensor on " +
+                        arguments[i].device()->spec() + " as input " + std::to_string(i) +
+                        "; move it with .to(\"" + state.device->spec() + "\")");
+    }
     if (arguments[i].shape() != shape) {
       throw ShapeError("a Program's input " + std::to_string(i) + " has shape " + to_string(shape) +
                        ", got " + to_string(arguments[i].shape()));
@@ -180,15 +210,23 @@ std::vector<Tensor> Program::operator()(std::span<Tensor> arguments) {
   evaluate(pending);
   pending.clear();
 
+  // Taken out of the State while it runs: a Backend may run any Python code, this Program in it.
+  std::vector<Argument> given = std::exchange(state.arguments, {});
+  std::vector<Result> outcome = std::exchange(state.outcome, {});
   struct Release {
     State& state;
+    std::vector<Argument>& given;
+    std::vector<Result>& outcome;
     ~Release() {
-      state.arguments.clear();
-      state.outcome.clear();
+      given.clear();
+      outcome.clear();
+      state.arguments = std::move(given);
+      state.outcome = std::move(outcome);
     }
-  } release{state};
+  } release{state, given, outcome};
+  const DeviceScope scope(state.device);
   for (size_t i = 0; i < arguments.size(); ++i) {
-    Argument& argument = state.arguments.emplace_back();
+    Argument& argument = given.emplace_back();
     Node& node = *arguments[i].node();
     if (!node.evaluated()) {
       argument.immediate = scalar_bytes(node);
@@ -201,16 +239,16 @@ std::vector<Tensor> Program::operator()(std::span<Tensor> arguments) {
   }
   for (size_t i = 0; i < state.streams; ++i) {
     const Tensor stream = draw_stream();
-    state.arguments.push_back({stream.node()->buffer, stream.node()->offset, {}});
+    given.push_back({stream.node()->buffer, stream.node()->offset, {}});
   }
-  state.arguments.insert(state.arguments.end(), state.constants.begin(), state.constants.end());
-  state.outcome.resize(state.results.size());
-  state.ready().run(state.arguments, state.outcome);
+  given.insert(given.end(), state.constants.begin(), state.constants.end());
+  outcome.resize(state.results.size());
+  state.ready().run(given, outcome);
 
   std::vector<Tensor> results;
   results.reserve(state.results.size());
   for (size_t i = 0; i < state.results.size(); ++i) {
-    Result& result = state.outcome[i];
+    Result& result = outcome[i];
     results.push_back(from_buffer(std::move(result.buffer), result.offset, state.results[i].shape,
                                   state.results[i].dtype));
   }

@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "convert.h"
+#include "cyxwiz/ops.h"
 #include "cyxwiz/runtime.h"
 
 using cyxwiz::Device;
@@ -61,6 +62,21 @@ void bind_devices(nb::module_& m) {
   m.def("set_num_threads", &cyxwiz::set_num_threads, "n"_a,
         "Computes on n threads. Results don't depend on it. Raises ValueError unless 1 <= n <= "
         "1024.");
+  m.def(
+      "set_matmul_precision",
+      [](std::string_view name) {
+        cyxwiz::set_matmul_precision(cyxwiz::precision_from_name(name));
+      },
+      "precision"_a,
+      "What products of float32 tensors are computed in, from now on and on every thread:\n"
+      "\"float32\" (at the start; also \"highest\", \"high\"), or \"bfloat16\" (also \"medium\"): "
+      "operands\nmay be rounded to 8 significant bits where the processor multiplies those faster; "
+      "sums\nstay float32. Derivatives are computed as the product was. Raises ValueError for "
+      "other "
+      "names.");
+  m.def(
+      "get_matmul_precision", [] { return cyxwiz::name(cyxwiz::matmul_precision()); },
+      "\"float32\" or \"bfloat16\".");
   m.def("isa", &cyxwiz::isa_name, "The instruction set in use: baseline, avx2 or avx512.");
   m.def("onednn_version", &cyxwiz::onednn_version, "The version of oneDNN, as in \"3.2.0\".");
   m.def(

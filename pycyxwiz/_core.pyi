@@ -98,6 +98,17 @@ def set_num_threads(n: int) -> None:
     Computes on n threads. Results don't depend on it. Raises ValueError unless 1 <= n <= 1024.
     """
 
+def set_matmul_precision(precision: str) -> None:
+    """
+    What products of float32 tensors are computed in, from now on and on every thread:
+    "float32" (at the start; also "highest", "high"), or "bfloat16" (also "medium"): operands
+    may be rounded to 8 significant bits where the processor multiplies those faster; sums
+    stay float32. Derivatives are computed as the product was. Raises ValueError for other names.
+    """
+
+def get_matmul_precision() -> str:
+    """"float32" or "bfloat16"."""
+
 def isa() -> str:
     """The instruction set in use: baseline, avx2 or avx512."""
 
@@ -1396,6 +1407,11 @@ class Program:
     @property
     def steps(self) -> list[str]:
         """One line for each step that runs."""
+
+def plain_signature(arguments: tuple[Any, ...], leaves: list[Any]) -> bytes | None:
+    """
+    A key for arguments that are tensors and numbers, which are appended to leaves; else None.
+    """
 
 def evaluate(tensors: Sequence[Tensor]) -> None:
     """Evaluates them together: what they share is computed once."""

@@ -59,7 +59,11 @@ def eval(*trees: Any) -> None:
     >>> a = cx.ones([2, 2])
     >>> cx.eval(a @ a, {"sum": a.sum()})
     """
-    _core.evaluate(tensors(trees))
+    for tree in trees:
+        if type(tree) is not Tensor:
+            _core.evaluate(tensors(trees))
+            return
+    _core.evaluate(trees)
 
 
 # --- compile -------------------------------------------------------------------------------------
@@ -191,8 +195,10 @@ class Compiled(Generic[P, R]):
 
     def _key(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Hashable:
         if not (self._static_names or kwargs):
-            return tuple([signature(argument, leaves) for argument in args])
-        parts: list[Hashable] = []
+            plain = _core.plain_signature(args, leaves)
+            if plain is not None:
+                return plain
+        parts: list[Hashable] = [_core.get_matmul_precision()]
         for position, argument in enumerate(args):
             static = position in self._positions
             parts.append(_static_key(argument) if static else signature(argument, leaves))

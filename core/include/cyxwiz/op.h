@@ -36,7 +36,7 @@ enum class Op : uint16_t {
   k_argmax,
   k_argmin,
   // contraction
-  k_matmul,  ///< (a, b[, bias]); attribute: 1 when relu follows
+  k_matmul,  ///< (a, b[, bias]); attributes: 1 when relu follows, a Precision
   // window; attributes: kernel, stride, padding, dilation, two each; gradients: plus the result's
   // shape
   k_conv2d,
@@ -59,6 +59,10 @@ constexpr bool is_elementwise(Op op) { return op > Op::kScalar && op <= Op::k_un
 constexpr bool is_source(Op op) { return op == Op::k_iota || op == Op::k_uniform; }
 constexpr bool is_view(Op op) { return op >= Op::k_alias && op <= Op::k_slice; }
 constexpr bool is_reduction(Op op) { return op >= Op::k_sum && op <= Op::k_argmin; }
+
+/// What a product of float32 operands is computed in. kBfloat16: operands may be rounded to
+/// bfloat16 (8 significant bits) where that is faster; sums are float32 all the same.
+enum class Precision : int64_t { kFloat32, kBfloat16 };
 
 /// The operation's name as users write it: `add`, `conv2d`.
 std::string_view name(Op op);

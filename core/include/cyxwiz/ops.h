@@ -6,8 +6,10 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "cyxwiz/op.h"
 #include "cyxwiz/tensor.h"
 
 namespace cyxwiz {
@@ -87,6 +89,13 @@ Tensor log_softmax(const Tensor& x, int64_t axis = -1);
 // Contraction.
 /// NumPy's matmul: 1-D operands are vectors, leading axes broadcast.
 Tensor matmul(const Tensor& a, const Tensor& b);
+/// The Precision of float32 products that are recorded from now on, by any thread; a product's
+/// derivatives have its own. At the start: kFloat32.
+void set_matmul_precision(Precision precision);
+Precision matmul_precision();
+/// By name: "float32" (also "highest", "high") or "bfloat16" (also "medium"); throws ValueError.
+Precision precision_from_name(std::string_view name);
+std::string_view name(Precision precision);
 
 // Window. Images are [N, C, H, W]; pairs are (vertical, horizontal).
 using Pair = std::array<int64_t, 2>;

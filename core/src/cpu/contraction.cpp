@@ -116,8 +116,8 @@ int64_t Product::cost_per_item() const {
   return 20 + m * n * k / per_nanosecond;
 }
 
-KernelPtr make_matmul(const Layout& a, const Layout& b, const Layout& out,
-                      const Epilogue& epilogue) {
+KernelPtr make_matmul(const Layout& a, const Layout& b, const Layout& out, const Epilogue& epilogue,
+                      Precision precision) {
   check_layouts(a, b, out);
   const int rank = out.shape.rank();
   Product p;
@@ -131,6 +131,7 @@ KernelPtr make_matmul(const Layout& a, const Layout& b, const Layout& out,
   p.b_column = b.strides[rank - 1];
   p.batch = collapse_batch(a, b);
   p.epilogue = epilogue;
+  p.precision = precision;
   p.operation = "matmul " + to_string(a.shape) + " · " + to_string(b.shape);
   fold_batch_into_rows(p);
   turn_column_into_row(p);

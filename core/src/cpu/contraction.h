@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/kernel.h"
+#include "cyxwiz/op.h"
 
 namespace cyxwiz::cpu {
 
@@ -19,6 +20,6 @@ struct Epilogue {
 /// `out` is contiguous. Any size may be 0; K = 0 gives zeros before the epilogue. The result has
 /// the same bits for any number of threads.
 KernelPtr make_matmul(const Layout& a, const Layout& b, const Layout& out,
-                      const Epilogue& epilogue = {});
+                      const Epilogue& epilogue = {}, Precision precision = Precision::kFloat32);
 
 }  // namespace cyxwiz::cpu

@@ -21,6 +21,7 @@ struct Product {
   };
 
   DType dtype = DType::kFloat32;
+  Precision precision = Precision::kFloat32;  ///< Only oneDNN has loops that gain from less.
   int64_t m = 0, n = 0, k = 0;
   int64_t a_row = 0, a_inner = 0;
   int64_t b_inner = 0, b_column = 0;

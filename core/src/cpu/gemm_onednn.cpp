@@ -26,11 +26,17 @@ struct Cut {
 /// An operand in strides that oneDNN takes: [lines][length], one of the strides being 1.
 class Operand {
  public:
+  /// Which operands are taken as they lie; others are packed. oneDNN 3.2 rounds to bfloat16 only
+  /// what is dense.
+  enum class Takes { kStrided, kDense, kDenseRows };
+
   Operand(int64_t lines, int64_t length, int64_t line_stride, int64_t stride,
-          std::vector<std::array<int64_t, 2>> batch)
+          std::vector<std::array<int64_t, 2>> batch, Takes takes)
       : lines_(lines), length_(length), from_line_(line_stride), from_stride_(stride) {
-    const bool rows = stride == 1 && line_stride >= length;
-    const bool columns = line_stride == 1 && stride >= lines;
+    const bool strided = takes == Takes::kStrided;
+    const bool rows = stride == 1 && (strided ? line_stride >= length : line_stride == length);
+    const bool columns = takes != Takes::kDenseRows && line_stride == 1 &&
+                         (strided ? stride >= lines : stride == lines);
     if (rows || columns) return;
     packed_items_ = 1;
     for (const auto& [size, batch_stride] : batch) {
@@ -90,8 +96,10 @@ class OnednnProduct final : public Kernel {
   explicit OnednnProduct(const Product& product)
       : p_(product),
         items_(p_.items()),
-        a_(p_.m, p_.k, p_.a_row, p_.a_inner, batch_of(p_, &Product::BatchAxis::a_stride)),
-        b_(p_.k, p_.n, p_.b_inner, p_.b_column, batch_of(p_, &Product::BatchAxis::b_stride)) {
+        a_(p_.m, p_.k, p_.a_row, p_.a_inner, batch_of(p_, &Product::BatchAxis::a_stride),
+           is_rounded() ? Operand::Takes::kDenseRows : Operand::Takes::kStrided),
+        b_(p_.k, p_.n, p_.b_inner, p_.b_column, batch_of(p_, &Product::BatchAxis::b_stride),
+           is_rounded() ? Operand::Takes::kDense : Operand::Takes::kStrided) {
     if (a_.is_packed()) a_.set_batch_strides(p_.batch, &Product::BatchAxis::a_stride);
     if (b_.is_packed()) b_.set_batch_strides(p_.batch, &Product::BatchAxis::b_stride);
     cut();
@@ -166,10 +174,22 @@ class OnednnProduct final : public Kernel {
   // parts for every thread. Few rows make packing a transposed b dear, few columns reading a.
   static constexpr int64_t kPartVolume = 1'500'000, kEnoughParts = 16;
   static constexpr int64_t kRowUnit = 16, kMaxRows = 128, kMaxColumns = 256;
+  // Every part rounds all of b: fewer and larger ones.
+  static constexpr int64_t kRoundedParts = 8, kMaxRoundedRows = 512;
   // Long sums of few results, as in weight gradients, are cut too.
   static constexpr int64_t kLongDepth = 8192;
 
+  bool is_rounded() const { return p_.precision == Precision::kBfloat16; }
+
   void cut() {
+    if (is_rounded()) {
+      columns_ = {p_.n, p_.n};
+      depths_ = {p_.k, p_.k};
+      const int64_t least = round_up(kPartVolume / (p_.n * p_.k) + 1, kRowUnit);
+      const int64_t even = round_up(p_.m / kRoundedParts + 1, kRowUnit);
+      rows_ = {p_.m, std::min(p_.m, std::max(least, std::min(even, kMaxRoundedRows)))};
+      return;
+    }
     columns_ = {p_.n, p_.n < 2 * kMaxColumns ? p_.n : kMaxColumns};
     const int64_t least = round_up(kPartVolume / (columns_.part * p_.k) + 1, kRowUnit);
     const int64_t even = round_up(p_.m * columns_.count() / kEnoughParts, kRowUnit);
@@ -207,6 +227,7 @@ class OnednnProduct final : public Kernel {
       const auto bias = onednn_floats({1, n});
       dnnl::primitive_attr attributes;
       attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+      if (is_rounded()) attributes.set_fpmath_mode(dnnl::fpmath_mode::bf16);
       if (p_.epilogue.accumulate && whole) {
         dnnl::post_ops after;
         after.append_sum();

@@ -22,7 +22,7 @@ KernelPtr make_kernel(const LoweredValue& it, const std::vector<Layout>& in, con
       Epilogue epilogue;
       epilogue.bias = in.size() > 2;
       epilogue.relu = it.attributes[0] != 0;
-      return make_matmul(in[0], in[1], out, epilogue);
+      return make_matmul(in[0], in[1], out, epilogue, static_cast<Precision>(it.attributes[1]));
     }
     case Op::k_conv2d:
       return make_conv2d(window_of(it), in[0], in[1], out);

@@ -82,6 +82,11 @@ nb::object native(nb::handle array) {
   return array.attr("astype")(dtype.attr("newbyteorder")("="));
 }
 
+Shape refuse_sizes(nb::handle object) {
+  const std::string found = nb::repr(object).c_str();
+  throw nb::type_error(("a shape or axes must be a whole number or several, got " + found).c_str());
+}
+
 bool is_number(nb::handle object) {
   return PyFloat_Check(object.ptr()) || PyLong_Check(object.ptr());
 }
@@ -91,9 +96,7 @@ Tensor number(nb::handle object) {
   if (PyBool_Check(object.ptr())) {
     return cyxwiz::astype(Tensor(int64_t{object.ptr() == Py_True}), DType::kBool);
   }
-  const long long value = PyLong_AsLongLong(object.ptr());
-  if (value == -1 && PyErr_Occurred()) throw nb::python_error();
-  return Tensor(static_cast<int64_t>(value));
+  return Tensor(*to_whole(object));
 }
 
 /// Python floats in lists are float32, as they are everywhere: NumPy makes them float64.
@@ -171,7 +174,7 @@ Tensor to_tensor(nb::handle object) {
   if (plain.dtype() == DType::kFloat64) return astype(plain, DType::kFloat32);
   const uint8_t truth = object.ptr() == Py_True;
   if (plain.dtype() == DType::kBool) return cyxwiz::from_data(&truth, {}, DType::kBool);
-  const int64_t value = PyLong_AsLongLong(object.ptr());
+  const int64_t value = *to_whole(object);
   return cyxwiz::from_data(&value, {}, DType::kInt64);
 }
 
@@ -193,10 +196,12 @@ Tensor from_python(nb::handle data, nb::handle dtype) {
   const std::string kind = nb::str(array.attr("dtype").attr("kind")).c_str();
   if (kind == "O" || kind == "U" || kind == "S") {
     const std::string type = nb::str(data.type().attr("__name__")).c_str();
-    throw DTypeError(
-        "a " + type + " of " + (kind == "O" ? "mixed objects" : "strings") +
-        " can't become a Tensor: it takes numbers, nested lists of numbers, arrays and "
-        "tensors");
+    // What NumPy did not look into is an array of no axes.
+    const bool alone = nb::cast<int>(array.attr("ndim")) == 0;
+    const char* of = kind == "O" ? " of mixed objects" : " of strings";
+    throw DTypeError((alone ? "an object of type " + type : "a " + type + of) +
+                     " can't become a Tensor: it takes numbers, nested lists of numbers, arrays "
+                     "and tensors");
   }
   if (plain && kind == "f" && dtype.is_none()) array = array.attr("astype")("float32");
   const Tensor tensor = copy_of(array);
@@ -266,14 +271,37 @@ DType to_dtype(nb::handle object) {
   return cyxwiz::dtype_from_name(nb::str(numpy("dtype")(object).attr("name")).c_str());
 }
 
-Shape to_shape(nb::handle object) {
-  Shape shape;
-  if (PyIndex_Check(object.ptr())) {
-    shape.push_back(nb::cast<int64_t>(nb::int_(nb::borrow(object))));
-    return shape;
+std::optional<int64_t> to_whole(nb::handle object) {
+  if (!PyIndex_Check(object.ptr())) return {};
+  const nb::object number = nb::steal(PyNumber_Index(object.ptr()));
+  if (!number.is_valid()) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw nb::python_error();
+    PyErr_Clear();
+    return {};
   }
-  for (nb::handle size : object) shape.push_back(nb::cast<int64_t>(nb::int_(nb::borrow(size))));
-  return shape;
+  int overflow = 0;
+  const int64_t value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow != 0) {
+    throw cyxwiz::OverflowError("the integer " + std::string(nb::str(number).c_str()) +
+                                " does not fit int64; a float may be larger");
+  }
+  return value;
+}
+
+Shape to_shape(nb::handle object) {
+  if (const auto one = to_whole(object)) return {*one};
+  Shape shape;
+  const nb::object items = nb::steal(PyObject_GetIter(object.ptr()));
+  PyErr_Clear();
+  while (items.is_valid()) {
+    const nb::object item = nb::steal(PyIter_Next(items.ptr()));
+    if (!item.is_valid()) break;
+    const auto size = to_whole(item);
+    if (!size) return refuse_sizes(object);
+    shape.push_back(*size);
+  }
+  if (PyErr_Occurred()) throw nb::python_error();
+  return items.is_valid() ? shape : refuse_sizes(object);
 }
 
 cyxwiz::Axes to_axes(nb::handle object) {

@@ -4,6 +4,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <optional>
+
 #include "cyxwiz/cyxwiz.h"
 
 namespace nb = nanobind;
@@ -84,6 +86,9 @@ nb::object to_dlpack(const cyxwiz::Tensor& tensor);
 /// The dtype that a PyDType, a name, a NumPy dtype or a Python type (float, int, bool) names.
 cyxwiz::DType to_dtype(nb::handle object);
 
+/// A whole number, or nothing for what is none. Arrays and tensors have __index__ whatever they
+/// hold, so it has to be tried. Throws OverflowError beyond int64.
+std::optional<int64_t> to_whole(nb::handle object);
 cyxwiz::Shape to_shape(nb::handle object);  ///< a number or a sequence of numbers
 cyxwiz::Axes to_axes(nb::handle object);    ///< None gives no axes
 nb::object from_shape(const cyxwiz::Shape& shape);

@@ -3,6 +3,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cmath>
+#include <limits>
 
 #include "convert.h"
 
@@ -15,11 +16,11 @@ using TensorClass = nb::class_<Tensor>;
 namespace {
 
 Pair to_pair(nb::handle object) {
-  if (PyIndex_Check(object.ptr())) {
-    const auto both = nb::cast<int64_t>(nb::int_(nb::borrow(object)));
-    return {both, both};
-  }
-  return nb::cast<Pair>(object);
+  const cyxwiz::Shape sizes = to_shape(object);
+  if (sizes.rank() == 1) return {sizes[0], sizes[0]};
+  if (sizes.rank() == 2) return {sizes[0], sizes[1]};
+  throw cyxwiz::ValueError(
+      "a window's size, stride, padding or dilation is one number or two, got " + to_string(sizes));
 }
 
 /// A dtype argument that may be None.
@@ -32,28 +33,47 @@ Tensor full(nb::handle shape, nb::handle value, nb::handle dtype) {
   return cyxwiz::full(to_shape(shape), fill, dtype_or(dtype, fill.dtype()));
 }
 
+constexpr int64_t kMostElements = std::numeric_limits<int64_t>::max();  // more than any shape takes
+
+int64_t steps_between(int64_t first, int64_t last, int64_t by) {
+  if (by > 0 ? first >= last : first <= last) return 0;
+  // Unsigned: the distance of two int64 may not fit a third.
+  const auto from = static_cast<uint64_t>(first), to = static_cast<uint64_t>(last);
+  const uint64_t distance = by > 0 ? to - from : from - to;
+  const uint64_t stride = by > 0 ? static_cast<uint64_t>(by) : -static_cast<uint64_t>(by);
+  return static_cast<int64_t>(std::min<uint64_t>((distance - 1) / stride + 1, kMostElements));
+}
+
+int64_t steps_between(double first, double last, double by) {
+  const double count = std::ceil((last - first) / by);
+  if (std::isnan(count)) throw cyxwiz::ValueError("arange: start, stop and step must be finite");
+  return count < 0x1p62 ? std::max(static_cast<int64_t>(count), int64_t{0}) : kMostElements;
+}
+
 Tensor arange(nb::handle start, nb::handle stop, nb::handle step, nb::handle dtype) {
   const nb::object zero = nb::int_(0);
-  const nb::handle from = stop.is_none() ? nb::handle(zero) : start,
-                   to = stop.is_none() ? start : stop;
-  const bool whole = PyLong_Check(from.ptr()) && PyLong_Check(to.ptr()) && PyLong_Check(step.ptr());
-  const double first = nb::cast<double>(nb::float_(nb::borrow(from)));
-  const double last = nb::cast<double>(nb::float_(nb::borrow(to)));
-  const double by = nb::cast<double>(nb::float_(nb::borrow(step)));
-  if (by == 0) throw cyxwiz::ValueError("arange: the step can't be 0");
-  const auto count = static_cast<int64_t>(std::max(std::ceil((last - first) / by), 0.0));
-  return cyxwiz::arange(to_operand(from), to_operand(step), count,
-                        dtype_or(dtype, whole ? DType::kInt64 : DType::kFloat32));
+  const nb::handle from = stop.is_none() ? nb::handle(zero) : start;
+  const nb::handle to = stop.is_none() ? start : stop;
+  auto range = [&](auto first, auto last, auto by, DType otherwise) {
+    if (by == 0) throw cyxwiz::ValueError("arange: the step can't be 0");
+    return cyxwiz::arange(first, by, steps_between(first, last, by), dtype_or(dtype, otherwise));
+  };
+  const auto first = to_whole(from), last = to_whole(to), by = to_whole(step);
+  if (first && last && by) return range(*first, *last, *by, DType::kInt64);
+  auto real = [](nb::handle object) { return nb::cast<double>(nb::float_(nb::borrow(object))); };
+  return range(real(from), real(to), real(step), DType::kFloat32);
 }
 
 Tensor linspace(double start, double stop, int64_t num, nb::handle dtype) {
-  if (num < 0) throw cyxwiz::ValueError("linspace: num can't be negative");
+  if (num < 0)
+    throw cyxwiz::ValueError("linspace: num can't be negative, got " + std::to_string(num));
   const double step = num > 1 ? (stop - start) / static_cast<double>(num - 1) : 0.0;
   return cyxwiz::arange(start, step, num, dtype_or(dtype, DType::kFloat32));
 }
 
 Tensor eye(int64_t n, std::optional<int64_t> m, nb::handle dtype) {
   const int64_t cols = m.value_or(n);
+  if (n < 0 || cols < 0) throw cyxwiz::ValueError("eye: a size is negative");
   const Tensor rows = cyxwiz::arange(0, 1, n, DType::kInt64);
   const Tensor columns = cyxwiz::arange(0, 1, cols, DType::kInt64);
   return astype(equal(expand_dims(rows, 1), columns), dtype_or(dtype, DType::kFloat32));
@@ -276,6 +296,12 @@ void bind_movement(nb::module_& m) {
       [](nb::handle parts, int64_t axis) {
         const BesideScope scope({parts});
         std::vector<Tensor> tensors = to_tensors(parts);
+        for (Tensor& tensor : tensors) {
+          if (tensor.shape() != tensors[0].shape()) {
+            throw cyxwiz::ShapeError("stack: the shapes differ: " + to_string(tensors[0].shape()) +
+                                     " and " + to_string(tensor.shape()));
+          }
+        }
         for (Tensor& tensor : tensors) tensor = expand_dims(tensor, axis);
         return concatenate(tensors, axis);
       },

@@ -78,6 +78,17 @@ int64_t length(const Tensor& t) {
   return t.shape()[0];
 }
 
+/// f"{loss:.3f}": one element is written as its number.
+nb::object format(const Tensor& t, nb::str spec) {
+  if (nb::len(spec) == 0) return nb::str(text(t).c_str());
+  if (t.size() != 1) {
+    throw nb::type_error(("a format such as ':" + std::string(spec.c_str()) +
+                          "' takes one element, this tensor has shape " + to_string(t.shape()))
+                             .c_str());
+  }
+  return nb::steal(PyObject_Format(to_number(t).ptr(), spec.ptr()));
+}
+
 nb::object array(const Tensor& t, nb::handle dtype, nb::handle copy) {
   nb::object result = to_numpy(t);
   if (!dtype.is_none()) result = result.attr("astype")(dtype, "copy"_a = false);
@@ -165,6 +176,21 @@ void bind_conversions(Class& c) {
         return nb::int_(to_number(t));
       },
       nb::sig("def __index__(self) -> int"));
+  c.def("__format__", &format, nb::sig("def __format__(self, spec: str, /) -> str"));
+  c.def(
+      "__round__",
+      [](const Tensor& t, nb::handle digits) {
+        return nb::module_::import_("builtins").attr("round")(to_number(t), digits);
+      },
+      "digits"_a = nb::none(), nb::sig("def __round__(self, digits: int | None = None, /) -> Any"));
+  // np.sum(t), np.concatenate([t, u]): NumPy's functions take tensors as the arrays they are.
+  c.def(
+      "__array_function__",
+      [](nb::handle, nb::handle function, nb::handle, nb::handle args, nb::handle kwargs) {
+        return nb::module_::import_("pycyxwiz._indexing").attr("call")(function, args, kwargs);
+      },
+      nb::sig("def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> "
+              "Any"));
   c.def("__bool__", [](const Tensor& t) {
     if (t.size() != 1) {
       throw cyxwiz::ValueError("the truth value of a tensor of " + std::to_string(t.size()) +
@@ -224,7 +250,7 @@ void bind_methods(Class& c) {
       "__iter__",
       [](nb::handle self) {
         const Tensor& t = nb::cast<const Tensor&>(self);
-        length(t);
+        if (t.rank() == 0) throw nb::type_error("iteration over a 0-d tensor");
         evaluate_without_gil({&t, 1});
         return nb::steal(PySeqIter_New(self.ptr()));
       },
@@ -294,7 +320,7 @@ void bind_tensor(nb::module_& m) {
       ">>> cx.Tensor([[1, 2], [3, 4]]).sum().item()\n10\n"
       ">>> cx.Tensor([2, 3], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).shape\n(2, 3)");
   c.def(
-      "__init__", &construct, "data"_a, "flat"_a = nb::none(), "dtype"_a = nb::none(),
+      "__init__", &construct, "data"_a.none(), "flat"_a = nb::none(), "dtype"_a = nb::none(),
       nb::sig(
           "def __init__(self, data: TensorLike, flat: TensorLike | None = None, dtype: DTypeLike | "
           "None = None) -> None"));

@@ -44,7 +44,8 @@ def classes(y: Any, name: str, output: tuple[int, ...], dtype: Any) -> Tensor:
             f"a class index for each example, {_shape(output[:-1])}, or a row of {known} "
             "probabilities"
         )
-    whole = array.astype(np.int64, copy=False)
+    with np.errstate(invalid="ignore"):  # infinity, which is refused below
+        whole = array.astype(np.int64, copy=False)
     if array.dtype.kind == "f" and (whole != array).any():
         raise ValueError(
             f"{name} holds {array[whole != array].flat[0]}: class indices are whole numbers"
@@ -83,7 +84,7 @@ def split(
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """The examples without the last ``share`` of them, and those; no memory is copied."""
     count = len(examples[0])
-    if not 0 <= share < 1:
+    if not isinstance(share, (int, float)) or not 0 <= share < 1:
         raise ValueError(f"validation_split must be in [0, 1), got {share!r}")
     kept = count - max(int(count * share), 1)
     if kept < 1:
@@ -117,11 +118,14 @@ def _array(data: Any, name: str) -> np.ndarray[Any, Any]:
         except ValueError as error:
             raise ValueError(f"{name} is no array: {error}") from None
     if array.dtype.kind not in "biuf":
+        names = "; for class names use np.unique(names, return_inverse=True)[1]"
         raise ValueError(
-            f"{name} holds {_first(array)!r} ({array.dtype}): only numbers can be computed with; "
-            "for class names use np.unique(names, return_inverse=True)[1]"
+            f"{name} holds {_first(array)!r} ({array.dtype}): only real numbers can be computed "
+            f"with{names if array.dtype.kind in 'OUST' else ''}"
         )
-    if array.ndim == 0 or array.size == 0:
+    if array.ndim == 0:
+        raise ValueError(f"{name} is one number, {array}: it must hold one entry for each example")
+    if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {list(array.shape)}")
     return array.astype(_WIDER.get(array.dtype.name, array.dtype), copy=False)
 
@@ -144,7 +148,7 @@ def _frame(frame: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def _first(array: np.ndarray[Any, Any]) -> Any:
-    return array.flat[0] if array.size else None
+    return array.reshape(-1)[:1].tolist()[0] if array.size else None
 
 
 def _shape(rows: tuple[int, ...]) -> str:

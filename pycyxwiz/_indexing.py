@@ -1,12 +1,16 @@
-"""Indexing beyond slices: integer arrays, lists and masks, as NumPy understands them."""
+"""What NumPy does for tensors: indexing beyond slices, and its own functions called on them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pycyxwiz import _core
+from pycyxwiz._tree import map_leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _concrete(index: Any) -> Any:
@@ -16,6 +20,14 @@ def _concrete(index: Any) -> Any:
     if isinstance(index, _core.Tensor):
         return index.to_numpy()
     return index
+
+
+def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """A function of NumPy's with the tensors among its arguments as arrays."""
+    arrays = map_leaves(
+        lambda leaf: leaf.to_numpy() if isinstance(leaf, _core.Tensor) else leaf, (args, kwargs)
+    )
+    return function(*arrays[0], **arrays[1])
 
 
 def getitem(tensor: _core.Tensor, index: Any) -> _core.Tensor:

@@ -168,6 +168,9 @@ class Stateful(Configured):
 
     def __setattr__(self, name: str, value: Any) -> None:
         values = self._values
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+            return
         if isinstance(value, Tensor):
             if getattr(type(self), name, _MISSING) is not _MISSING:
                 raise AttributeError(
@@ -176,9 +179,6 @@ class Stateful(Configured):
                 )
             write(values, name, value)
             self.__dict__.pop(name, None)
-            return
-        if isinstance(getattr(type(self), name, None), property):
-            object.__setattr__(self, name, value)
             return
         values.pop(name, None)
         old = self.__dict__.get(name, _MISSING)

@@ -250,7 +250,7 @@ class Compiled(Generic[P, R]):
                 self._fn, new_args, new_kwargs, symbols, donated, donate_state=self._internal
             )
         except TracingError as error:
-            if numbers:
+            if numbers and not self._internal:
                 error.args = (self._with_mend(str(error), numbers), *error.args[1:])
             raise
 
@@ -495,6 +495,8 @@ def value_and_grad(
 def _differentiate(
     fn: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, caller: str
 ) -> Callable[..., Any]:
+    if not callable(fn):
+        raise TypeError(f"{caller} takes a function, got {fn!r}")
     positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     name = getattr(fn, "__qualname__", repr(fn))
 

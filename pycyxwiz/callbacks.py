@@ -39,7 +39,7 @@ class Callback:
     @property
     def model(self) -> Model:
         """The model in training."""
-        model = self._model()
+        model = self._model() if hasattr(self, "_model") else None
         if model is None:
             raise RuntimeError("the callback's model is gone")
         return model
@@ -50,6 +50,10 @@ class Callback:
         self._model = weakref.ref(model)
         self.epochs = epochs
         self.batches = batches
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy belongs to no model yet: that reference can't be pickled.
+        return {name: value for name, value in self.__dict__.items() if name != "_model"}
 
     def on_train_begin(self) -> None:
         """Before the first epoch."""

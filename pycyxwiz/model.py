@@ -162,7 +162,8 @@ class Model(Layer):
             optimizer = optimizers.named(optimizer)
         if not isinstance(optimizer, optimizers.Optimizer):
             raise TypeError(
-                f"the optimizer must be a name or one of cx.optimizers, got {optimizer!r}"
+                "the optimizer must be a name or an object such as cx.optimizers.Adam(), got "
+                f"{optimizer!r}"
             )
         self.objective = Objective(loss, metrics)
         self._steps = None
@@ -213,7 +214,7 @@ class Model(Layer):
         epochs = _whole("epochs", epochs)
         batch_size = _whole("batch_size", batch_size)
         history = _callbacks.History()
-        told = [*(callbacks or ()), history, *_progress(verbose)]
+        told = [*_listeners(callbacks), history, *_progress(verbose)]
         examples = self._examples(x, y, "x", "y")
         validation = None
         if validation_data is not None:
@@ -454,6 +455,14 @@ def _progress(verbose: int) -> list[Callback]:
         raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
     shown: list[list[Callback]] = [[], [_callbacks.ProgressBar()], [_callbacks.ProgressLines()]]
     return shown[int(verbose)]
+
+
+def _listeners(callbacks: Iterable[Callback] | None) -> list[Callback]:
+    listeners = [callbacks] if isinstance(callbacks, _callbacks.Callback) else [*(callbacks or ())]
+    for each in listeners:
+        if not isinstance(each, _callbacks.Callback):
+            raise TypeError(f"callbacks are objects of cx.callbacks.Callback, got {each!r}")
+    return listeners
 
 
 def _listens(callback: Callback) -> bool:

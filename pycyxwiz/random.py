@@ -28,6 +28,8 @@ def seed(n: int) -> None:
     >>> cx.random.normal([3]).tolist() == first
     True
     """
+    if not hasattr(n, "__index__") or not 0 <= n < 2**64:
+        raise ValueError(f"seed: it takes whole numbers from 0 to 2**64 - 1, got {n!r}")
     _core.random_seed(n)
 
 

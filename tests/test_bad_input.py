@@ -55,7 +55,7 @@ CASES = {
     "optimizer type": (
         lambda: model().compile(3, "mse"),
         TypeError,
-        "the optimizer must be a name or one of cx.optimizers, got 3",
+        "the optimizer must be a name or an object such as cx.optimizers.Adam(), got 3",
     ),
     "metric": (
         lambda: model().compile("adam", "mse", ["acuracy"]),
@@ -235,8 +235,39 @@ CASES = {
     "names as labels": (
         lambda: model().fit(X, np.array(["cat"] * 10), verbose=0),
         ValueError,
-        "y holds np.str_('cat') (<U3): only numbers can be computed with; for class names use "
+        "y holds 'cat' (<U3): only real numbers can be computed with; for class names use "
         "np.unique(names, return_inverse=True)[1]",
+    ),
+    "infinite labels": (
+        lambda: model().fit(X, np.full(10, np.inf), verbose=0),
+        ValueError,
+        "y holds inf: class indices are whole numbers",
+    ),
+    "one number as targets": (
+        lambda: model().fit(X, 1, verbose=0),
+        ValueError,
+        "y is one number, 1: it must hold one entry for each example",
+    ),
+    "complex inputs": (
+        lambda: model().fit(X.astype(complex), Y, verbose=0),
+        ValueError,
+        None,
+    ),
+    "validation_split type": (
+        lambda: model().fit(X, Y, validation_split="a", verbose=0),
+        ValueError,
+        "validation_split must be in [0, 1), got 'a'",
+    ),
+    "callbacks": (
+        lambda: model().fit(X, Y, callbacks=[3], verbose=0),
+        TypeError,
+        "callbacks are objects of cx.callbacks.Callback, got 3",
+    ),
+    "optimizer class": (
+        lambda: model().compile(cx.optimizers.Adam, "mse"),
+        TypeError,
+        "the optimizer must be a name or an object such as cx.optimizers.Adam(), got "
+        "<class 'pycyxwiz.optimizers.adam.Adam'>",
     ),
     "None": (
         lambda: model().fit(X, None, verbose=0),
@@ -293,6 +324,13 @@ def test_cross_entropy_needs_two_classes():
         "gives [N, 1]. "
         "For one yes-or-no output use binary_cross_entropy"
     )
+
+
+def test_a_loss_that_reads_a_value_is_told_so_without_names_of_ours():
+    made = model(lambda p, t: cx.mean(p - t).item())
+    with pytest.raises(cx.TracingError) as caught:
+        made.fit(X, np.zeros((10, 3)), verbose=0)
+    assert "static_argnames=(" not in str(caught.value).replace("static_argnames=...", "")
 
 
 def test_a_table_with_text_columns_names_them():

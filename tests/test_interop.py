@@ -132,6 +132,27 @@ def test_numpy_takes_tensors():
     assert array.tolist() == [[1, 4]]
 
 
+def test_numpys_functions_give_for_tensors_what_they_give_for_arrays():
+    array = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    t = cx.Tensor(array)
+    for call in (
+        np.sum,
+        np.max,
+        np.std,
+        np.transpose,
+        lambda x: np.mean(x, axis=0, keepdims=True),
+        lambda x: np.clip(x, 0, 1),
+        lambda x: np.where(x > 0, x, 0),
+        lambda x: np.stack([x, x], axis=1),
+        lambda x: np.einsum("ij,kj->ik", x, x),
+        lambda x: np.histogram(x, bins=3)[0],
+        lambda x: np.linalg.norm(x),
+    ):
+        result = call(t)
+        assert not isinstance(result, cx.Tensor)
+        np.testing.assert_array_equal(result, call(array))
+
+
 def test_operators_between_arrays_and_tensors_give_tensors():
     a, t = np.array([1.0, 2.0]), cx.Tensor([3.0, 4.0])
     for result in (a + t, t + a, a * t, a - t, a / t, a**t, a // t, a % t):

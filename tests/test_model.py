@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import pickle
 import subprocess
 import sys
 
@@ -319,6 +321,20 @@ def test_a_model_of_every_layer_survives_saving(tmp_path):
     np.testing.assert_array_equal(again(x).to_numpy(), model(x).to_numpy())
     model.compile("sgd", "cross_entropy", ["accuracy"])
     assert model.fit(x, [0, 2], epochs=2, verbose=0).history["loss"][1] > 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_trained_model_is_copied_and_pickled_and_both_train_on(copied):
+    model = classifier()
+    model.fit(X, Y, epochs=2, verbose=0)
+    twin = copied(model)
+    assert twin.history.history == model.history.history
+    with pytest.raises(RuntimeError):  # the record belongs to no model until the next fit
+        _ = twin.history.model
+    for _ in range(2):
+        first, second = (m.fit(X, Y, shuffle=False, verbose=0).history for m in (model, twin))
+        assert first == second
+    assert twin.history.model is twin
 
 
 def test_a_saved_model_replaces_the_old_file_whole(tmp_path):

@@ -707,7 +707,8 @@ ERRORS = {
     "conv2d stride": (
         lambda: cx.conv2d(cx.ones((1, 1, 2, 2)), cx.ones((1, 1, 2, 2)), stride=0),
         ValueError,
-        "conv2d: kernel, stride and dilation must be at least 1, padding at least 0",
+        "conv2d: kernel, stride and dilation must be at least 1, padding at least 0, and none "
+        "above 2³⁰; got 0",
     ),
     "pool padding": (
         lambda: cx.max_pool2d(cx.ones((1, 1, 4, 4)), 2, padding=2),
@@ -738,7 +739,7 @@ ERRORS = {
     "strings": (
         lambda: cx.exp("words"),
         cx.DTypeError,
-        "a str of strings can't become a Tensor: it takes numbers, nested lists of numbers, arrays "
+        "an object of type str can't become a Tensor: it takes numbers, nested lists of numbers, arrays "
         "and tensors",
     ),
     "None": (

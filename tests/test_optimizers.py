@@ -89,6 +89,13 @@ def test_one_step_changes_every_trainable_weight_of_a_model(name):
     assert all((v.to_numpy() != before[k]).all() for k, v in model.parameters().items())
 
 
+def test_a_rate_may_be_any_number():
+    for one in (1, np.float32(1), cx.Tensor(1.0)):
+        optimizer = optimizers.SGD(lr=one)
+        optimizer.learning_rate = one
+        assert optimizer.learning_rate == 1.0 and type(optimizer.learning_rate) is float
+
+
 def test_the_learning_rate_may_change_at_any_time():
     optimizer = optimizers.SGD(lr=1.0)
     w = optimizer.update(cx.zeros(1), cx.ones(1))

@@ -104,6 +104,126 @@ def test_a_long_arange_is_exact():
     assert cx.linspace(0, 1, 1001, dtype="float64")[-1].item() == 1.0
 
 
+def test_arange_counts_in_whole_numbers_where_it_is_given_some():
+    assert cx.arange(2**53, 2**53 + 3).tolist() == [2**53, 2**53 + 1, 2**53 + 2]
+    assert cx.arange(-(2**63), 2**63 - 1, 2**62).shape == (4,)
+    for three in (np.int64(3), np.uint8(3), cx.Tensor(3)):
+        assert cx.arange(three).tolist() == [0, 1, 2] and cx.arange(three).dtype == cx.int64
+    assert cx.arange(np.float32(3)).dtype == cx.float32
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "message"),
+    [
+        (
+            lambda: cx.arange(float("nan")),
+            ValueError,
+            "arange: start, stop and step must be finite",
+        ),
+        (lambda: cx.arange(0, 3, 0), ValueError, "arange: the step can't be 0"),
+        (
+            lambda: cx.arange(float("inf")),
+            cx.ShapeError,
+            "a tensor of shape [9223372036854775807] has too many elements",
+        ),
+        (
+            lambda: cx.linspace(0, 1, -1),
+            ValueError,
+            "linspace: num can't be negative, got -1",
+        ),
+        (lambda: cx.eye(-1), ValueError, "eye: a size is negative"),
+        (
+            lambda: cx.zeros(2.5),
+            TypeError,
+            "a shape or axes must be a whole number or several, got 2.5",
+        ),
+        (
+            lambda: cx.zeros("23"),
+            TypeError,
+            "a shape or axes must be a whole number or several, got '23'",
+        ),
+        (
+            lambda: cx.ones((2, 3)).sum(axis=1.0),
+            TypeError,
+            "a shape or axes must be a whole number or several, got 1.0",
+        ),
+        (
+            lambda: cx.ones(4).reshape(2.0, 2),
+            TypeError,
+            "a shape or axes must be a whole number or several, got (2.0, 2)",
+        ),
+        (
+            lambda: cx.zeros(2**70),
+            OverflowError,
+            "the integer 1180591620717411303424 does not fit int64; a float may be larger",
+        ),
+        (
+            lambda: cx.Tensor(None),
+            cx.DTypeError,
+            "an object of type NoneType can't become a Tensor: it takes numbers, nested lists of "
+            "numbers, arrays and tensors",
+        ),
+        (
+            lambda: cx.concatenate([cx.ones(2)], axis=5),
+            IndexError,
+            "concatenate: axis 5 is out of range for a tensor of 1 axis",
+        ),
+        (
+            lambda: cx.stack([cx.ones(2), cx.ones(3)]),
+            cx.ShapeError,
+            "stack: the shapes differ: [2] and [3]",
+        ),
+        (
+            lambda: cx.pad(cx.ones(3), [(2**62, 2**62)]),
+            cx.ShapeError,
+            "pad: the widths 4611686018427387904 and 4611686018427387904 are too large",
+        ),
+        (
+            lambda: cx.one_hot([0], -1),
+            ValueError,
+            "one_hot: the number of classes is negative: -1",
+        ),
+        (
+            lambda: cx.max_pool2d(cx.ones((1, 1, 4, 4)), 0),
+            ValueError,
+            "max_pool2d: kernel, stride and dilation must be at least 1, padding at least 0, and "
+            "none above 2³⁰; got 0",
+        ),
+        (
+            lambda: cx.conv2d(cx.ones((1, 1, 4, 4)), cx.ones((1, 1, 2, 2)), padding=2**62),
+            ValueError,
+            "conv2d: kernel, stride and dilation must be at least 1, padding at least 0, and none "
+            "above 2³⁰; got 4611686018427387904",
+        ),
+        (
+            lambda: cx.max_pool2d(cx.ones((1, 1, 4, 4)), (2, 2, 2)),
+            ValueError,
+            "a window's size, stride, padding or dilation is one number or two, got [2, 2, 2]",
+        ),
+        (
+            lambda: cx.random.seed(-1),
+            ValueError,
+            "seed: it takes whole numbers from 0 to 2**64 - 1, got -1",
+        ),
+        (lambda: cx.grad(3), TypeError, "grad takes a function, got 3"),
+    ],
+)
+def test_sizes_and_axes_that_make_no_sense_say_so(action, kind, message):
+    with pytest.raises(kind) as caught:
+        action()
+    assert str(caught.value) == message
+
+
+def test_a_shape_may_be_an_array_or_a_tensor():
+    assert cx.zeros(np.array([2, 3])).shape == cx.zeros(cx.Tensor([2, 3])).shape == (2, 3)
+    assert cx.ones(np.int32(4)).shape == (4,)
+
+
+def test_one_hot_has_more_classes_than_the_labels_dtype_holds():
+    labels = np.array([1, 200], np.uint8)
+    assert cx.one_hot(labels, 300).sum().item() == 2
+
+
 def test_a_tensor_of_a_tensor_is_a_handle_of_its_own():
     t = cx.Tensor([1, 2, 3])
     u = cx.Tensor(t)
@@ -376,6 +496,24 @@ def test_in_place_operators_rebind_the_handle(name):
     assert other.tolist() == [4, 9]
 
 
+def test_a_number_that_the_dtype_does_not_hold_is_refused_and_compared_as_it_is():
+    x = cx.Tensor(np.array([0, 200], np.uint8))
+    for action, what in (
+        (lambda: x + 300, "add: the integer 300"),
+        (lambda: x * -1, "multiply: the integer -1"),
+        (lambda: 256 - x, "subtract: the integer 256"),
+    ):
+        with pytest.raises(OverflowError) as caught:
+            action()
+        assert str(caught.value) == (
+            f'{what} does not fit uint8; convert the tensor first, with astype("int64")'
+        )
+    assert (x < 300).tolist() == [True, True] and (x == -56).tolist() == [False, False]
+    assert (x + 55).tolist() == [55, 255] and (x * 2.5).tolist() == [0, 500]
+    with pytest.raises(OverflowError):
+        cx.ones(2, "int32") + 2**31
+
+
 def test_in_place_operators_keep_dtype_and_shape_or_refuse():
     t = cx.Tensor([1, 2])
     with pytest.raises(cx.DTypeError) as caught:
@@ -428,7 +566,12 @@ def test_one_element_is_a_number():
             "the truth value of a tensor of 0 elements is ambiguous; use .any() or .all()",
         ),
         (lambda: len(cx.Tensor(1)), TypeError, "len() of a 0-d tensor"),
-        (lambda: list(cx.Tensor(1)), TypeError, None),
+        (lambda: list(cx.Tensor(1)), TypeError, "iteration over a 0-d tensor"),
+        (
+            lambda: f"{cx.ones(2):.3f}",
+            TypeError,
+            "a format such as ':.3f' takes one element, this tensor has shape [2]",
+        ),
         (
             lambda: range(cx.Tensor(1.0)),
             TypeError,
@@ -440,6 +583,13 @@ def test_what_is_no_number_says_so(action, kind, message):
     with pytest.raises(kind) as caught:
         action()
     assert message is None or str(caught.value) == message
+
+
+def test_one_element_is_formatted_and_rounded_as_its_number():
+    loss, count = cx.Tensor([0.123456]).mean(), cx.Tensor(7)
+    assert f"{loss:.3f} {loss:8.1e} {count:03d}" == "0.123  1.2e-01 007"
+    assert f"{count}" == str(count) and f"{cx.Tensor([[2.5]]):.1f}" == "2.5"
+    assert round(loss, 2) == 0.12 and round(cx.Tensor(2.7)) == 3
 
 
 def test_iterating_gives_the_rows():

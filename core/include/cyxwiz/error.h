@@ -22,6 +22,11 @@ struct ValueError : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// A number that a dtype does not hold (`OverflowError` in Python).
+struct OverflowError : std::overflow_error {
+  using std::overflow_error::overflow_error;
+};
+
 /// An index outside its axis (`IndexError` in Python).
 struct IndexError : std::out_of_range {
   using std::out_of_range::out_of_range;

@@ -49,6 +49,7 @@ uint64_t next_mark() {
 
 Tensor record(Op op, DType dtype, const Shape& shape, std::initializer_list<Tensor> inputs,
               std::vector<int64_t> attributes) {
+  element_count(shape);  // throws for more than there can be, at the user's line
   auto node = std::make_shared<Node>();
   node->op = op;
   node->dtype = dtype;

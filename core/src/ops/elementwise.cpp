@@ -72,10 +72,31 @@ Tensor unary(Op op, ResultRule rule, const Tensor& x) {
   return record(op, gives_bool(rule) ? DType::kBool : t, x.shape(), {astype(x, t)});
 }
 
+/// Is `x` an integer of the script's that no element of the integer dtype `t` can be?
+bool is_beyond(const Tensor& x, DType t) {
+  const Node& node = *x.node();
+  if (node.op != Op::kScalar || !is_integer(node.dtype)) return false;
+  const int bits = static_cast<int>(item_size(t)) * 8 - (t == DType::kUInt8 ? 0 : 1);
+  const int64_t most = bits < 63 ? (int64_t{1} << bits) - 1 : INT64_MAX;
+  const int64_t least = t == DType::kUInt8 ? 0 : -most - 1;
+  return node.number.integer < least || node.number.integer > most;
+}
+
 Tensor binary(Op op, ResultRule rule, const Tensor& a, const Tensor& b) {
   DType met = meet(a, b);
   if (rule == ResultRule::floating && a.node()->weak && b.node()->weak) met = DType::kFloat64;
-  const DType t = computed(op, rule, met);
+  DType t = computed(op, rule, met);
+  if (is_integer(t) && (is_beyond(a, t) || is_beyond(b, t))) {
+    // Compared, the number is what it is; computed with, it would wrap without a word.
+    if (rule != ResultRule::boolean) {
+      const Node& number = *(is_beyond(a, t) ? a : b).node();
+      throw OverflowError(std::string(name(op)) + ": the integer " +
+                          std::to_string(number.number.integer) + " does not fit " +
+                          std::string(name(t)) +
+                          "; convert the tensor first, with astype(\"int64\")");
+    }
+    t = DType::kInt64;
+  }
   const DType result = gives_bool(rule) ? DType::kBool : t;
   if (a.dtype() == t && b.dtype() == t && a.shape() == b.shape()) {
     return record(op, result, a.shape(), {a, b});

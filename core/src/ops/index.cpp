@@ -49,7 +49,11 @@ Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
   if (!is_integer(labels.dtype())) {
     throw DTypeError("one_hot: the labels are integers, not " + std::string(name(labels.dtype())));
   }
-  return astype(equal(expand_dims(labels, -1), arange(0, 1, classes, labels.dtype())), dtype);
+  if (classes < 0) {
+    throw ValueError("one_hot: the number of classes is negative: " + std::to_string(classes));
+  }
+  // int64 whatever the labels are: 300 classes don't fit uint8.
+  return astype(equal(expand_dims(labels, -1), arange(0, 1, classes, DType::kInt64)), dtype);
 }
 
 void add_index_rules(Rules& rules) {

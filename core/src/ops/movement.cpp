@@ -171,7 +171,10 @@ Tensor slice_update(const Tensor& x, const Tensor& part, const Slice& slice) {
 
 Tensor concatenate(std::span<const Tensor> parts, int64_t axis) {
   if (parts.empty()) throw ValueError("concatenate: it needs at least one tensor");
-  if (parts.size() == 1) return parts[0];
+  if (parts.size() == 1) {
+    normalize_axis("concatenate", axis, parts[0].rank());
+    return parts[0];
+  }
   // Halves of halves: each element is copied log(parts) times, and an op has two inputs.
   const Tensor a = concatenate(parts.first(parts.size() / 2), axis);
   const Tensor b = concatenate(parts.subspan(parts.size() / 2), axis);
@@ -196,9 +199,14 @@ Tensor pad(const Tensor& x, std::span<const std::array<int64_t, 2>> widths) {
   Shape shape = x.shape();
   Slice inner = whole(x.shape());
   for (size_t i = 0; i < widths.size(); ++i) {
-    if (widths[i][0] < 0 || widths[i][1] < 0) throw ValueError("pad: the widths can't be negative");
-    shape[static_cast<int>(i)] += widths[i][0] + widths[i][1];
-    inner.starts[i] = widths[i][0];
+    const auto [before, after] = widths[i];
+    if (before < 0 || after < 0) throw ValueError("pad: the widths can't be negative");
+    int64_t& size = shape[static_cast<int>(i)];
+    if (__builtin_add_overflow(size, before, &size) || __builtin_add_overflow(size, after, &size)) {
+      throw ShapeError("pad: the widths " + std::to_string(before) + " and " +
+                       std::to_string(after) + " are too large");
+    }
+    inner.starts[i] = before;
   }
   return slice_update(zeros(shape, x.dtype()), x, inner);
 }

@@ -10,10 +10,24 @@ namespace {
 
 using Attributes = std::vector<int64_t>;
 
+// Beyond what any image has, and small enough that sums and products of two never overflow.
+constexpr int64_t kLargestWindow = int64_t{1} << 30;
+
 /// kernel, stride, padding, dilation: two each.
-Attributes window_attributes(Pair kernel, Pair stride, Pair padding, Pair dilation) {
-  return {kernel[0],  kernel[1],  stride[0],   stride[1],
-          padding[0], padding[1], dilation[0], dilation[1]};
+Attributes window_attributes(const char* operation, Pair kernel, Pair stride, Pair padding,
+                             Pair dilation) {
+  const Attributes all = {kernel[0],  kernel[1],  stride[0],   stride[1],
+                          padding[0], padding[1], dilation[0], dilation[1]};
+  for (size_t i = 0; i < all.size(); ++i) {
+    const bool is_padding = i / 2 == 2;
+    if (all[i] < (is_padding ? 0 : 1) || all[i] > kLargestWindow) {
+      throw ValueError(std::string(operation) +
+                       ": kernel, stride and dilation must be at least 1, padding at least 0, and "
+                       "none above 2³⁰; got " +
+                       std::to_string(all[i]));
+    }
+  }
+  return all;
 }
 
 Tensor image(const char* operation, const Tensor& x) {
@@ -30,10 +44,6 @@ Pair window_output(const char* operation, const Shape& x, const Attributes& a) {
   for (size_t i = 0; i < 2; ++i) {
     const int64_t size = x[2 + static_cast<int>(i)], kernel = a[i], stride = a[2 + i];
     const int64_t padding = a[4 + i], dilation = a[6 + i];
-    if (kernel < 1 || stride < 1 || dilation < 1 || padding < 0) {
-      throw ValueError(std::string(operation) +
-                       ": kernel, stride and dilation must be at least 1, padding at least 0");
-    }
     const int64_t reach = dilation * (kernel - 1) + 1;
     if (size + 2 * padding < reach) {
       throw ShapeError(std::string(operation) +
@@ -48,7 +58,7 @@ Pair window_output(const char* operation, const Shape& x, const Attributes& a) {
 Tensor pool(Op op, const Tensor& x, Pair kernel, Pair stride, Pair padding) {
   const char* operation = name(op).data();
   const Tensor real = image(operation, x);
-  const Attributes attributes = window_attributes(kernel, stride, padding, {1, 1});
+  const Attributes attributes = window_attributes(operation, kernel, stride, padding, {1, 1});
   for (size_t i = 0; i < 2; ++i) {
     if (padding[i] >= kernel[i]) {
       throw ValueError(std::string(operation) + ": padding " + std::to_string(padding[i]) +
@@ -68,7 +78,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Pair stride, Pair padding, Pair 
                      to_string(x.shape()) + ", filters " + to_string(w.shape()));
   }
   const Attributes attributes =
-      window_attributes({w.shape()[2], w.shape()[3]}, stride, padding, dilation);
+      window_attributes("conv2d", {w.shape()[2], w.shape()[3]}, stride, padding, dilation);
   const Pair out = window_output("conv2d", x.shape(), attributes);
   const DType t = promote(real.dtype(), to_floating(w.dtype()));
   return record(Op::k_conv2d, t, {x.shape()[0], w.shape()[0], out[0], out[1]},

@@ -477,6 +477,39 @@ def cpu_flags() -> str:
     )
 
 
+# Two operations in a row may run as one pass over their operands. Each is exactly rounded, in NumPy
+# as in ours, so the bits must be those of one after the other.
+ARITHMETIC = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "maximum": lambda a, b: (cx if isinstance(a, cx.Tensor) else np).maximum(a, b),
+}
+SHAPES_OF_PAIRS = {
+    "left": lambda outer, inner, a, b, c, d: outer(inner(a, b), c),
+    "right": lambda outer, inner, a, b, c, d: outer(c, inner(a, b)),
+    "both": lambda outer, inner, a, b, c, d: outer(inner(a, b), inner(c, d)),
+    "square": lambda outer, inner, a, b, c, d: outer(inner(a, a), c * c),
+    "root": lambda outer, inner, a, b, c, d: outer(abs(inner(a, b)) ** 0.5, c),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("inner", ARITHMETIC)
+@pytest.mark.parametrize("outer", ARITHMETIC)
+def test_operations_in_one_pass_give_the_bits_that_they_give_one_by_one(outer, inner, dtype):
+    rng = np.random.default_rng(0)
+    full = [(rng.random(1003) + 0.5).astype(dtype) for _ in range(4)]
+    for scalars in range(16):
+        arrays = [x[:1] if scalars >> i & 1 else x for i, x in enumerate(full)]
+        tensors = [cx.Tensor(x) for x in arrays]
+        for expression in SHAPES_OF_PAIRS.values():
+            functions = ARITHMETIC[outer], ARITHMETIC[inner]
+            expected = expression(*functions, *arrays)
+            np.testing.assert_array_equal(expression(*functions, *tensors).to_numpy(), expected)
+
+
 @pytest.mark.parametrize(
     ("isa", "flag"), [("baseline", ""), ("avx2", " avx2"), ("avx512", " avx512bw")]
 )

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "cyxwiz/dtype.h"
 #include "cyxwiz/op.h"
@@ -44,9 +45,19 @@ using TileKernel = void (*)(const TileInstruction&, char* const* pointers, const
 
 struct TileInstruction {
   TileKernel run = nullptr;
-  uint16_t to = 0, a = 0, b = 0, c = 0;
+  uint16_t to = 0, a = 0, b = 0, c = 0, d = 0;
   uint8_t level = 0;                          ///< 0: every element; 1: one a row
   int64_t row_stride = 0, column_stride = 0;  ///< of a load, in elements
+};
+
+/// Several operations in one pass over their operands: outer(left(…), right(…)). What would go
+/// through a register between them stays in the processor. The operands a, b, … are those of
+/// `left`, then those of `right`.
+struct TileForm {
+  Op outer = Op::kInput;
+  Op left = Op::kInput, right = Op::kInput;  ///< kInput: an operand as it is; `outer` may be unary
+  Compute type = Compute::kFloat32;
+  std::array<TileKernel, 16> run{};  ///< by the operands that are one element for the whole tile
 };
 
 /// Null where a combination does not exist.
@@ -62,6 +73,7 @@ struct TileKernels {
   Table<TileKernel, kDTypeCount> store;  ///< to dense memory, for dtypes not stored as computed
   ByCompute expand;                      ///< one a row → every element
   ByCompute copy;
+  std::vector<TileForm> forms;
   Table<ByCompute, 6> reduce_rows;     ///< [op - sum]: one result a row
   Table<ByCompute, 6> reduce_columns;  ///< accumulates rows into `to` (and indices into `c`)
 };

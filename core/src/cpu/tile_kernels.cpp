@@ -3,46 +3,13 @@
 // namespace, or the linker would merge code that some processors can't run.
 #include "cpu/tile_kernels.h"
 
-#include <algorithm>
 #include <cstring>
 
-#include "cpu/math.h"
 #include "cpu/philox.h"
+#include "cpu/tile_map.h"
 
 namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
 namespace {
-
-// A vector function and its scalar twin differ in the last bit. So that an element's value does not
-// depend on where in a tile it lies, the last few elements go through the vector loop as well.
-constexpr int64_t kLanes = 16;
-
-template <class R, class F, class... T>
-inline void loop(R* to, int64_t n, F f, const T*... from) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = f(from[i]...);
-}
-
-template <class R, class F, class... T>
-inline void map(R* to, int64_t n, F f, const T*... from) {
-  const int64_t body = n / kLanes * kLanes;
-  loop(to, body, f, from...);
-  if (body == n) return;
-  auto padded = [&]<class U>(const U* source) {
-    struct Buffer {
-      U data[kLanes];
-    } buffer;
-    for (int64_t i = 0; i < kLanes; ++i) buffer.data[i] = source[body + (i < n - body ? i : 0)];
-    return buffer;
-  };
-  R tail[kLanes];
-  [&](auto... buffers) { loop(tail, kLanes, f, buffers.data...); }(padded(from)...);
-  for (int64_t i = body; i < n; ++i) to[i] = tail[i - body];
-}
-
-template <class T>
-T* at(char* const* pointers, uint16_t index) {
-  return reinterpret_cast<T*>(pointers[index]);
-}
 
 /// What a kernel expression of the table gives in memory.
 template <class R>
@@ -64,33 +31,6 @@ void binary(const TileInstruction& in, char* const* p, const Tile& tile) {
       [](T a, T b) { return static_cast<R>(F::apply(a, b)); }, at<const T>(p, in.a),
       at<const T>(p, in.b));
 }
-
-/// An expression's value as it is stored: C++ makes an int of `uint8_t & uint8_t`.
-template <class T, class R>
-auto as(R value) {
-  if constexpr (std::is_same_v<R, bool>) {
-    return value;
-  } else {
-    return static_cast<T>(value);
-  }
-}
-
-// One functor for each row of the table.
-#define UNARY(name, result, kernel, ...) \
-  struct name##_op {                     \
-    template <class T>                   \
-    static auto apply(T a) {             \
-      return as<T>(kernel);              \
-    }                                    \
-  };
-#define BINARY(name, result, kernel, ...) \
-  struct name##_op {                      \
-    template <class T>                    \
-    static auto apply(T a, T b) {         \
-      return as<T>(kernel);               \
-    }                                     \
-  };
-#include "cyxwiz/elementwise_table.h"
 
 template <class T>
 void where(const TileInstruction& in, char* const* p, const Tile& tile) {
@@ -194,156 +134,6 @@ void uniform(const TileInstruction& in, char* const* p, const Tile& tile) {
   }
 }
 
-struct SumOf {
-  template <class T>
-  static T identity() {
-    return T(0);
-  }
-  template <class T>
-  static T combine(T a, T b) {
-    return static_cast<T>(a + b);
-  }
-};
-struct ProductOf {
-  template <class T>
-  static T identity() {
-    return T(1);
-  }
-  template <class T>
-  static T combine(T a, T b) {
-    return static_cast<T>(a * b);
-  }
-};
-struct MaximumOf {
-  template <class T>
-  static T identity() {
-    if constexpr (m::kIsFloat<T>) return -std::numeric_limits<T>::infinity();
-    return std::numeric_limits<T>::lowest();
-  }
-  template <class T>
-  static T combine(T a, T b) {
-    return m::maximum(a, b);
-  }
-};
-struct MinimumOf {
-  template <class T>
-  static T identity() {
-    if constexpr (m::kIsFloat<T>) return std::numeric_limits<T>::infinity();
-    return std::numeric_limits<T>::max();
-  }
-  template <class T>
-  static T combine(T a, T b) {
-    return m::minimum(a, b);
-  }
-};
-
-/// In lanes: what makes it vectorise, and keeps rounding errors small.
-template <class F, class T>
-T reduce_row(const T* from, int64_t n) {
-  constexpr int64_t kWide = 64 / sizeof(T) * 4;
-  T total = F::template identity<T>();
-  int64_t i = 0;
-  if (n >= kWide) {
-    T lanes[kWide];
-    for (int64_t j = 0; j < kWide; ++j) lanes[j] = from[j];
-    for (i = kWide; i + kWide <= n; i += kWide) {
-#pragma omp simd
-      for (int64_t j = 0; j < kWide; ++j) lanes[j] = F::combine(lanes[j], from[i + j]);
-    }
-    for (int64_t width = kWide / 2; width > 0; width /= 2) {
-      for (int64_t j = 0; j < width; ++j) lanes[j] = F::combine(lanes[j], lanes[j + width]);
-    }
-    total = lanes[0];
-  }
-  for (; i < n; ++i) total = F::combine(total, from[i]);
-  return total;
-}
-
-template <class F, class T>
-void reduce_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
-  T* to = at<T>(p, in.to);
-  const T* from = at<const T>(p, in.a);
-  for (int64_t r = 0; r < tile.rows; ++r) to[r] = reduce_row<F, T>(from + r * tile.cols, tile.cols);
-}
-
-template <class F, class T>
-void reduce_columns(const TileInstruction& in, char* const* p, const Tile& tile) {
-  T* to = at<T>(p, in.to);
-  const T* from = at<const T>(p, in.a);
-  int64_t r = 0;
-  if (tile.first) {
-    for (int64_t c = 0; c < tile.cols; ++c) to[c] = from[c];
-    r = 1;
-  }
-  for (; r < tile.rows; ++r) {
-    const T* row = from + r * tile.cols;
-#pragma omp simd
-    for (int64_t c = 0; c < tile.cols; ++c) to[c] = F::combine(to[c], row[c]);
-  }
-}
-
-/// Is `a` a better extreme than `b`? The first NaN beats everything.
-template <class F, class T>
-bool beats(T a, T b) {
-  const bool further = std::is_same_v<F, MaximumOf> ? a > b : a < b;
-  return (further | (a != a)) & (b == b);
-}
-
-/// The index of the first element equal to `wanted`, which is there; NaN equals NaN.
-template <class T>
-int64_t find_first(const T* from, int64_t n, T wanted) {
-  constexpr int64_t kStride = 128;
-  int64_t i = 0;
-  auto matches = [&](T a) { return wanted == wanted ? a == wanted : a != a; };
-  for (; i + kStride <= n; i += kStride) {
-    uint8_t found = 0;
-#pragma omp simd reduction(| : found)
-    for (int64_t j = 0; j < kStride; ++j) found |= static_cast<uint8_t>(matches(from[i + j]));
-    if (found) break;
-  }
-  while (i < n - 1 && !matches(from[i])) ++i;
-  return i;
-}
-
-template <class F, class T>
-void arg_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
-  int64_t* to = at<int64_t>(p, in.to);
-  const T* from = at<const T>(p, in.a);
-  for (int64_t r = 0; r < tile.rows; ++r, from += tile.cols) {
-    to[r] = find_first(from, tile.cols, reduce_row<F, T>(from, tile.cols));
-  }
-}
-
-/// Accumulates the extreme of each column into `to` and its index along the reduced axes into `c`.
-template <class F, class T>
-void arg_columns(const TileInstruction& in, char* const* p, const Tile& tile) {
-  T* best = at<T>(p, in.to);
-  int64_t* index = at<int64_t>(p, in.c);
-  const T* from = at<const T>(p, in.a);
-  int64_t r = 0;
-  if (tile.first) {
-    for (int64_t c = 0; c < tile.cols; ++c) {
-      best[c] = from[c];
-      index[c] = tile.along;
-    }
-    r = 1;
-  }
-  for (; r < tile.rows; ++r) {
-    const T* row = from + r * tile.cols;
-#pragma omp simd
-    for (int64_t c = 0; c < tile.cols; ++c) {
-      const bool better = beats<F, T>(row[c], best[c]);
-      best[c] = better ? row[c] : best[c];
-      index[c] = better ? tile.along + r : index[c];
-    }
-  }
-}
-
-constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
-constexpr size_t at(DType t) { return static_cast<size_t>(t); }
-constexpr size_t at(Op op) { return static_cast<size_t>(op); }
-constexpr size_t reduce_at(Op op) { return at(op) - at(Op::k_sum); }
-
 template <class From, class To>
 void fill_convert(TileKernels& k, Compute from, Compute to) {
   k.convert[at(from)][at(to)] = convert<From, To>;
@@ -363,24 +153,6 @@ void fill_by_type(TileKernels& k, Compute t) {
   k.map[at(Op::k_where)][at(t)] = where<T>;
   k.expand[at(t)] = expand<T>;
   k.copy[at(t)] = copy<T>;
-}
-
-template <class T>
-void fill_reductions(TileKernels& k, Compute t) {
-  auto add = [&]<class F>(Op op, F) {
-    k.reduce_rows[reduce_at(op)][at(t)] = reduce_rows<F, T>;
-    k.reduce_columns[reduce_at(op)][at(t)] = reduce_columns<F, T>;
-  };
-  add(Op::k_sum, SumOf());
-  add(Op::k_prod, ProductOf());
-  add(Op::k_max, MaximumOf());
-  add(Op::k_min, MinimumOf());
-  auto add_arg = [&]<class F>(Op op, F) {
-    k.reduce_rows[reduce_at(op)][at(t)] = arg_rows<F, T>;
-    k.reduce_columns[reduce_at(op)][at(t)] = arg_columns<F, T>;
-  };
-  add_arg(Op::k_argmax, MaximumOf());
-  add_arg(Op::k_argmin, MinimumOf());
 }
 
 // Which types a row of the table is compiled for, by its result rule.
@@ -412,11 +184,8 @@ TileKernels fill() {
   fill_convert<int64_t>(k, Compute::kInt64);
   fill_convert<float>(k, Compute::kFloat32);
   fill_convert<double>(k, Compute::kFloat64);
-  fill_reductions<uint8_t>(k, Compute::kBool);
-  fill_reductions<int32_t>(k, Compute::kInt32);
-  fill_reductions<int64_t>(k, Compute::kInt64);
-  fill_reductions<float>(k, Compute::kFloat32);
-  fill_reductions<double>(k, Compute::kFloat64);
+  fill_reductions(k);
+  fill_forms(k);
   k.map[at(Op::k_iota)] = {nullptr, iota<int32_t>, iota<int64_t>, iota<float>, iota<double>};
   k.map[at(Op::k_uniform)][at(Compute::kFloat32)] = uniform<float>;
   k.map[at(Op::k_uniform)][at(Compute::kFloat64)] = uniform<double>;

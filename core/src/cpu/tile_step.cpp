@@ -267,7 +267,7 @@ bool TileStep::absorb(TileStep& other) {
   auto same = [](const std::vector<TileInstruction>& a, const std::vector<TileInstruction>& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
       return x.run == y.run && x.to == y.to && x.a == y.a && x.b == y.b && x.c == y.c &&
-             x.column_stride == y.column_stride;
+             x.d == y.d && x.column_stride == y.column_stride;
     });
   };
   if (!is_flat(*this) || !is_flat(other) || registers_ != other.registers_) return false;

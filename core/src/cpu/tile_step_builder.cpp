@@ -1,7 +1,9 @@
 #include "cpu/tile_step_builder.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
+#include <utility>
 
 namespace cyxwiz::cpu {
 namespace {
@@ -205,30 +207,14 @@ bool TileStepBuilder::is_invariant(const Strides& strides) const {
 }
 
 TileStepBuilder::Location TileStepBuilder::emit(TileKernel kernel, Compute result, bool row,
-                                                std::initializer_list<Location> inputs,
-                                                const Location* to, bool once) {
+                                                std::vector<Location> inputs, const Location* to) {
   Draft draft;
   draft.instruction.run = kernel;
   draft.instruction.level = row;
   draft.to = to ? *to : Location{false, new_register(), result, row};
-  draft.once = once;
-  Location* sources[] = {&draft.a, &draft.b, &draft.c};
-  for (const Location& input : inputs) {
-    *sources[draft.inputs++] = input;
-    note(input, false);
-  }
-  note(draft.to, true);
-  drafts_.push_back(draft);
-  return draft.to;
-}
-
-/// Remembers that the next instruction touches memory: what may_overwrite() decides by.
-void TileStepBuilder::note(const Location& location, bool is_store) {
-  if (!location.memory) return;
-  const auto index = static_cast<size_t>(location.index);
-  const TileOperand& operand = step_.segments_[0].operands[index];
-  step_.timings_.push_back({operand.value, static_cast<int>(drafts_.size()), aligned_[index] != 0,
-                            operand.item, is_store});
+  draft.inputs = std::move(inputs);
+  drafts_.push_back(std::move(draft));
+  return drafts_.back().to;
 }
 
 TileStepBuilder::Location TileStepBuilder::at_level(Location from, bool row) {
@@ -255,10 +241,11 @@ TileStepBuilder::Location TileStepBuilder::read(const Access& access, const Shap
   const Location memory{true, new_operand(access.base, access.offset, strides, false, aligned),
                         type, row};
   if (direct) return loads_[key] = memory;
-  const Location loaded =
-      emit(tile_kernels().load[at(source.dtype)], type, row, {memory}, nullptr, once);
-  TileInstruction& load = drafts_.back().instruction;
+  const Location loaded = emit(tile_kernels().load[at(source.dtype)], type, row, {memory});
   const int last = strides.rank() - 1;
+  drafts_.back().once = once;
+  drafts_.back().single = once && strides[last] == 0 && stored_as_computed(source.dtype);
+  TileInstruction& load = drafts_.back().instruction;
   const int64_t row_stride = step_.has_rows_ ? strides[last - 1] : 0;
   load.row_stride = row_stride;
   load.column_stride = row ? row_stride : strides[last];
@@ -355,9 +342,8 @@ void TileStepBuilder::emit_value(int v) {
                         (it.op < Op::k_equal || it.op > Op::k_greater_equal) &&
                         it.op != Op::k_isnan && it.op != Op::k_isinf && it.op != Op::k_isfinite;
   Location to = from_int || narrow ? Location{false, new_register(), in_type, row} : destination(v);
-  if (inputs.size() == 1) emit(kernel, type, row, {inputs[0]}, &to);
-  if (inputs.size() == 2) emit(kernel, type, row, {inputs[0], inputs[1]}, &to);
-  if (inputs.size() == 3) emit(kernel, type, row, {inputs[0], inputs[1], inputs[2]}, &to);
+  emit(kernel, type, row, std::move(inputs), &to);
+  if (in_type == type && it.op != Op::k_where) drafts_.back().op = it.op;
   if (from_int) {
     const Location bools = destination(v);
     emit(kernels.convert[at(in_type)][at(type)], type, row, {to}, &bools);
@@ -403,6 +389,132 @@ uint16_t TileStepBuilder::pointer(const Location& location) const {
   return static_cast<uint16_t>(index);
 }
 
+/// How often each virtual register is read, and by which draft it is written.
+void TileStepBuilder::count_reads() {
+  reads_.assign(static_cast<size_t>(registers_), 0);
+  writer_.assign(static_cast<size_t>(registers_), -1);
+  for (size_t i = 0; i < drafts_.size(); ++i) {
+    const Draft& draft = drafts_[i];
+    for (const Location& input : draft.inputs) {
+      if (!input.memory) reads_[static_cast<size_t>(input.index)] += 1;
+    }
+    if (!draft.to.memory) writer_[static_cast<size_t>(draft.to.index)] = static_cast<int>(i);
+  }
+  for (const Location& source : terminal_sources_) {
+    if (!source.memory) reads_[static_cast<size_t>(source.index)] += 1;
+  }
+}
+
+/// The draft that makes an operand for that reader alone, or -1.
+int TileStepBuilder::inner_of(const Location& operand, size_t reader) const {
+  if (operand.memory || reads_[static_cast<size_t>(operand.index)] != 1) return -1;
+  const int inner = writer_[static_cast<size_t>(operand.index)];
+  if (inner < 0) return -1;
+  const Draft &from = drafts_[static_cast<size_t>(inner)], &to = drafts_[reader];
+  return from.op != Op::kInput && from.instruction.level == to.instruction.level ? inner : -1;
+}
+
+bool TileStepBuilder::is_single(const Location& operand) const {
+  if (operand.memory) return false;
+  const int writer = writer_[static_cast<size_t>(operand.index)];
+  return writer >= 0 && drafts_[static_cast<size_t>(writer)].single;
+}
+
+/// Turns a draft into a form that computes operands of it on the way, and takes operands that are
+/// one element from where they lie. False when there is nothing to gain.
+bool TileStepBuilder::absorb_operands(size_t index, bool plain) {
+  Draft& outer = drafts_[index];
+  if (outer.op == Op::kInput || outer.inputs.size() != 2) return false;
+  const auto commutes = [](Op op) { return op == Op::k_add || op == Op::k_multiply; };
+  // x² is a product like any other.
+  const auto as_inner = [&](int inner) {
+    if (inner < 0) return std::pair(Op::kInput, std::vector<Location>());
+    const Draft& draft = drafts_[static_cast<size_t>(inner)];
+    if (draft.op != Op::k_square) return std::pair(draft.op, draft.inputs);
+    return std::pair(Op::k_multiply, std::vector{draft.inputs[0], draft.inputs[0]});
+  };
+  const int inner[] = {inner_of(outer.inputs[0], index), inner_of(outer.inputs[1], index)};
+  // Which operands are computed on the way (bits), and whether they change places.
+  constexpr std::pair<int, bool> kInner[] = {{3, false}, {1, false}, {2, false}, {2, true}};
+  constexpr std::pair<int, bool> kPlain[] = {{0, false}};
+  using Choices = std::span<const std::pair<int, bool>>;
+  for (const auto& [taken, swapped] : plain ? Choices(kPlain) : Choices(kInner)) {
+    if (swapped && !commutes(outer.op)) continue;
+    std::pair<Op, std::vector<Location>> sides[2];
+    bool possible = true;
+    for (int side = 0; side < 2; ++side) {
+      const bool takes = taken >> side & 1;
+      possible &= !takes || inner[side] >= 0;
+      auto& to = sides[swapped ? 1 - side : side];
+      to = takes ? as_inner(inner[side])
+                 : std::pair(Op::kInput, std::vector{outer.inputs[static_cast<size_t>(side)]});
+    }
+    if (!possible) continue;
+    for (const TileForm& form : tile_kernels().forms) {
+      if (form.outer != outer.op || form.left != sides[0].first || form.right != sides[1].first ||
+          form.type != outer.to.type) {
+        continue;
+      }
+      // Of operands that may change places, the first is the one that is a single element.
+      if (plain && commutes(outer.op) && is_single(sides[1].second[0])) {
+        std::swap(sides[0].second, sides[1].second);
+      }
+      std::vector<Location> operands;
+      for (auto& [op, list] : sides) {
+        if (commutes(op) && is_single(list[1])) std::swap(list[0], list[1]);
+        operands.insert(operands.end(), list.begin(), list.end());
+      }
+      // Where there is no kernel for all that are single, some stay in registers.
+      size_t once = 0;
+      for (size_t i = 0; i < operands.size(); ++i) {
+        const size_t more = once | size_t{1} << i;
+        if (!is_single(operands[i]) || !form.run[more]) continue;
+        once = more;
+        const int load = writer_[static_cast<size_t>(operands[i].index)];
+        operands[i] = drafts_[static_cast<size_t>(load)].inputs[0];
+      }
+      if (plain && once == 0) return false;
+      outer.instruction.run = form.run[once];
+      outer.op = Op::kInput;
+      outer.inputs = std::move(operands);
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Makes one pass over the tile of several where there is a kernel for it.
+void TileStepBuilder::combine_drafts() {
+  count_reads();
+  // A plain form is no longer there to be computed on another's way: those come last.
+  for (const bool plain : {false, true}) {
+    for (size_t i = 0; i < drafts_.size(); ++i) {
+      if (absorb_operands(i, plain)) count_reads();
+    }
+  }
+  // What nobody reads any more goes.
+  std::erase_if(drafts_, [&](const Draft& draft) {
+    return !draft.to.memory && reads_[static_cast<size_t>(draft.to.index)] == 0;
+  });
+}
+
+/// Remembers when instructions touch memory: what may_overwrite() decides by.
+void TileStepBuilder::note_memory() {
+  for (size_t i = 0; i < drafts_.size(); ++i) {
+    for (const Location& input : drafts_[i].inputs) note(input, i, false);
+    note(drafts_[i].to, i, true);
+  }
+  for (const Location& source : terminal_sources_) note(source, drafts_.size(), false);
+}
+
+void TileStepBuilder::note(const Location& location, size_t instruction, bool is_store) {
+  if (!location.memory) return;
+  const auto index = static_cast<size_t>(location.index);
+  const TileOperand& operand = step_.segments_[0].operands[index];
+  step_.timings_.push_back(
+      {operand.value, static_cast<int>(instruction), aligned_[index] != 0, operand.item, is_store});
+}
+
 /// Linear scan: a register is free again after the last instruction that reads it.
 void TileStepBuilder::assign_registers() {
   std::vector<int> last_use(static_cast<size_t>(registers_), -1);
@@ -413,9 +525,7 @@ void TileStepBuilder::assign_registers() {
   for (int i = 0; i < end; ++i) {
     const Draft& d = drafts_[static_cast<size_t>(i)];
     use(d.to, d.once ? end : i);
-    if (d.inputs > 0) use(d.a, i);
-    if (d.inputs > 1) use(d.b, i);
-    if (d.inputs > 2) use(d.c, i);
+    for (const Location& input : d.inputs) use(input, i);
   }
   // What was computed once is read in every tile.
   for (const Draft& d : drafts_) {
@@ -448,17 +558,14 @@ void TileStepBuilder::assign_registers() {
     // First the result, then the inputs that end here: kernels that change the item size or the
     // level can't work in place.
     assign(d.to);
-    if (d.inputs > 0) release(d.a);
-    if (d.inputs > 1) release(d.b);
-    if (d.inputs > 2) release(d.c);
+    for (const Location& input : d.inputs) release(input);
   }
   step_.registers_ = used;
   for (const Draft& d : drafts_) {
     TileInstruction instruction = d.instruction;
     instruction.to = pointer(d.to);
-    if (d.inputs > 0) instruction.a = pointer(d.a);
-    if (d.inputs > 1) instruction.b = pointer(d.b);
-    if (d.inputs > 2) instruction.c = pointer(d.c);
+    uint16_t* const operands[] = {&instruction.a, &instruction.b, &instruction.c, &instruction.d};
+    for (size_t i = 0; i < d.inputs.size(); ++i) *operands[i] = pointer(d.inputs[i]);
     (d.once ? step_.once_ : step_.instructions_).push_back(instruction);
   }
   for (size_t i = 0; i < terminal_sources_.size(); ++i) {
@@ -518,7 +625,8 @@ void TileStepBuilder::build(bool short_tiles) {
     }
   }
   step_.text_ += " over " + to_string(group_.domain);
-  for (const Location& source : terminal_sources_) note(source, false);
+  combine_drafts();
+  note_memory();
   assign_registers();
   plan_terminals();
 }

@@ -29,9 +29,11 @@ class TileStepBuilder {
   // An instruction before registers are assigned.
   struct Draft {
     TileInstruction instruction;
-    Location to, a, b, c;
-    int inputs = 0;
+    Op op = Op::kInput;  ///< an operation on operands of one type; kInput: something else
+    Location to;
+    std::vector<Location> inputs;
     bool once = false;
+    bool single = false;  ///< a load of one element for the whole loop, stored as it is computed
   };
   // An axis of the step: how its operands step along it, and what a reduction does with it.
   struct Axis {
@@ -59,14 +61,20 @@ class TileStepBuilder {
   Location read(const Access& access, const Shape& domain, bool row);
   Location at_level(Location from, bool row);
   Location converted(Location from, Compute to);
-  Location emit(TileKernel kernel, Compute result, bool row, std::initializer_list<Location> inputs,
-                const Location* to = nullptr, bool once = false);
+  Location emit(TileKernel kernel, Compute result, bool row, std::vector<Location> inputs,
+                const Location* to = nullptr);
   Location own_memory(int v);
   Location destination(int v);
   void finish_value(int v, Location result, bool written);
   void emit_value(int v);
   void emit_terminal(int v);
-  void note(const Location& location, bool is_store);
+  void combine_drafts();
+  void count_reads();
+  bool absorb_operands(size_t draft, bool plain);
+  int inner_of(const Location& operand, size_t reader) const;
+  bool is_single(const Location& operand) const;
+  void note_memory();
+  void note(const Location& location, size_t instruction, bool is_store);
   void assign_registers();
   void plan_terminals();
   uint16_t pointer(const Location& location) const;
@@ -83,6 +91,8 @@ class TileStepBuilder {
   std::map<std::pair<int, int>, Location> expanded_;
   std::vector<char> aligned_;  // of each memory operand: element i in element i's turn?
   int registers_ = 0;
+  std::vector<int> reads_,
+      writer_;  // of each virtual register: how often read, by which draft made
   std::vector<int> physical_;
   std::vector<Location> terminal_sources_;
 };

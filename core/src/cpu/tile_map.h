@@ -1,0 +1,115 @@
+// What the tile kernels share: operands, the loop over a tile, and a functor for each row of the
+// table. Included by the kernel sources only, once for each instruction set, so that everything
+// here lies in a namespace of its own for each: the linker must not merge code that some processors
+// can't run.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "cpu/math.h"
+#include "cpu/tile.h"
+
+namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
+namespace {
+
+// A vector function and its scalar twin differ in the last bit. So that an element's value does not
+// depend on where in a tile it lies, the last few elements go through the vector loop as well.
+constexpr int64_t kLanes = 16;
+
+/// An operand that is one element for the whole tile.
+template <class T>
+struct Same {
+  T value;
+  T operator[](int64_t) const { return value; }
+};
+
+/// A few elements of an operand, in memory of their own.
+template <class T>
+struct Few {
+  T data[kLanes];
+  T operator[](int64_t i) const { return data[i]; }
+};
+
+/// Copies `count` items, and the first of them into what is left of `kLanes`. Not inlined: it is
+/// needed once a tile at most, by hundreds of kernels.
+[[gnu::noinline]] inline void copy_few(void* to, const void* from, int64_t count, size_t item) {
+  auto* at = static_cast<char*>(to);
+  std::memcpy(at, from, static_cast<size_t>(count) * item);
+  for (int64_t i = count; i < kLanes; ++i) {
+    std::memcpy(at + static_cast<size_t>(i) * item, from, item);
+  }
+}
+template <class T>
+Few<T> padded(const T* from, int64_t first, int64_t count) {
+  Few<T> few;
+  copy_few(few.data, from + first, count, sizeof(T));
+  return few;
+}
+template <class T>
+Same<T> padded(Same<T> from, int64_t, int64_t) {
+  return from;
+}
+
+template <class R, class F, class... From>
+inline void loop(R* to, int64_t n, F f, const From&... from) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = f(from[i]...);
+}
+
+/// to[i] = f(from[i]...). An operand is a pointer or a Same.
+template <class R, class F, class... From>
+inline void map(R* to, int64_t n, F f, From... from) {
+  const int64_t body = n / kLanes * kLanes;
+  loop(to, body, f, from...);
+  if (body == n) return;
+  R tail[kLanes];
+  loop(tail, kLanes, f, padded(from, body, n - body)...);
+  std::memcpy(to + body, tail, static_cast<size_t>(n - body) * sizeof(R));
+}
+
+template <class T>
+T* at(char* const* pointers, uint16_t index) {
+  return reinterpret_cast<T*>(pointers[index]);
+}
+
+/// An expression's value as it is stored: C++ makes an int of `uint8_t & uint8_t`.
+template <class T, class R>
+auto as(R value) {
+  if constexpr (std::is_same_v<R, bool>) {
+    return value;
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+// One functor for each row of the table.
+#define UNARY(name, result, kernel, ...) \
+  struct name##_op {                     \
+    template <class T>                   \
+    static auto apply(T a) {             \
+      return as<T>(kernel);              \
+    }                                    \
+  };
+#define BINARY(name, result, kernel, ...) \
+  struct name##_op {                      \
+    template <class T>                    \
+    static auto apply(T a, T b) {         \
+      return as<T>(kernel);               \
+    }                                     \
+  };
+#include "cyxwiz/elementwise_table.h"
+
+constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
+constexpr size_t at(DType t) { return static_cast<size_t>(t); }
+constexpr size_t at(Op op) { return static_cast<size_t>(op); }
+constexpr size_t reduce_at(Op op) { return at(op) - at(Op::k_sum); }
+
+}  // namespace
+
+// Each source's part of the table.
+void fill_forms(TileKernels& k);
+void fill_reductions(TileKernels& k);
+
+}  // namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE

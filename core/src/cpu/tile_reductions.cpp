@@ -1,0 +1,182 @@
+// Kernels that reduce a tile's rows or columns. Compiled once for each instruction set.
+#include <limits>
+
+#include "cpu/tile_map.h"
+
+namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
+namespace {
+
+struct SumOf {
+  template <class T>
+  static T identity() {
+    return T(0);
+  }
+  template <class T>
+  static T combine(T a, T b) {
+    return static_cast<T>(a + b);
+  }
+};
+struct ProductOf {
+  template <class T>
+  static T identity() {
+    return T(1);
+  }
+  template <class T>
+  static T combine(T a, T b) {
+    return static_cast<T>(a * b);
+  }
+};
+struct MaximumOf {
+  template <class T>
+  static T identity() {
+    if constexpr (m::kIsFloat<T>) return -std::numeric_limits<T>::infinity();
+    return std::numeric_limits<T>::lowest();
+  }
+  template <class T>
+  static T combine(T a, T b) {
+    return m::maximum(a, b);
+  }
+};
+struct MinimumOf {
+  template <class T>
+  static T identity() {
+    if constexpr (m::kIsFloat<T>) return std::numeric_limits<T>::infinity();
+    return std::numeric_limits<T>::max();
+  }
+  template <class T>
+  static T combine(T a, T b) {
+    return m::minimum(a, b);
+  }
+};
+
+/// In lanes: what makes it vectorise, and keeps rounding errors small.
+template <class F, class T>
+T reduce_row(const T* from, int64_t n) {
+  constexpr int64_t kWide = 64 / sizeof(T) * 4;
+  T total = F::template identity<T>();
+  int64_t i = 0;
+  if (n >= kWide) {
+    T lanes[kWide];
+    for (int64_t j = 0; j < kWide; ++j) lanes[j] = from[j];
+    for (i = kWide; i + kWide <= n; i += kWide) {
+#pragma omp simd
+      for (int64_t j = 0; j < kWide; ++j) lanes[j] = F::combine(lanes[j], from[i + j]);
+    }
+    for (int64_t width = kWide / 2; width > 0; width /= 2) {
+      for (int64_t j = 0; j < width; ++j) lanes[j] = F::combine(lanes[j], lanes[j + width]);
+    }
+    total = lanes[0];
+  }
+  for (; i < n; ++i) total = F::combine(total, from[i]);
+  return total;
+}
+
+template <class F, class T>
+void reduce_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
+  T* to = at<T>(p, in.to);
+  const T* from = at<const T>(p, in.a);
+  for (int64_t r = 0; r < tile.rows; ++r) to[r] = reduce_row<F, T>(from + r * tile.cols, tile.cols);
+}
+
+template <class F, class T>
+void reduce_columns(const TileInstruction& in, char* const* p, const Tile& tile) {
+  T* to = at<T>(p, in.to);
+  const T* from = at<const T>(p, in.a);
+  int64_t r = 0;
+  if (tile.first) {
+    for (int64_t c = 0; c < tile.cols; ++c) to[c] = from[c];
+    r = 1;
+  }
+  for (; r < tile.rows; ++r) {
+    const T* row = from + r * tile.cols;
+#pragma omp simd
+    for (int64_t c = 0; c < tile.cols; ++c) to[c] = F::combine(to[c], row[c]);
+  }
+}
+
+/// Is `a` a better extreme than `b`? The first NaN beats everything.
+template <class F, class T>
+bool beats(T a, T b) {
+  const bool further = std::is_same_v<F, MaximumOf> ? a > b : a < b;
+  return (further | (a != a)) & (b == b);
+}
+
+/// The index of the first element equal to `wanted`, which is there; NaN equals NaN.
+template <class T>
+int64_t find_first(const T* from, int64_t n, T wanted) {
+  constexpr int64_t kStride = 128;
+  int64_t i = 0;
+  auto matches = [&](T a) { return wanted == wanted ? a == wanted : a != a; };
+  for (; i + kStride <= n; i += kStride) {
+    uint8_t found = 0;
+#pragma omp simd reduction(| : found)
+    for (int64_t j = 0; j < kStride; ++j) found |= static_cast<uint8_t>(matches(from[i + j]));
+    if (found) break;
+  }
+  while (i < n - 1 && !matches(from[i])) ++i;
+  return i;
+}
+
+template <class F, class T>
+void arg_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
+  int64_t* to = at<int64_t>(p, in.to);
+  const T* from = at<const T>(p, in.a);
+  for (int64_t r = 0; r < tile.rows; ++r, from += tile.cols) {
+    to[r] = find_first(from, tile.cols, reduce_row<F, T>(from, tile.cols));
+  }
+}
+
+/// Accumulates the extreme of each column into `to` and its index along the reduced axes into `c`.
+template <class F, class T>
+void arg_columns(const TileInstruction& in, char* const* p, const Tile& tile) {
+  T* best = at<T>(p, in.to);
+  int64_t* index = at<int64_t>(p, in.c);
+  const T* from = at<const T>(p, in.a);
+  int64_t r = 0;
+  if (tile.first) {
+    for (int64_t c = 0; c < tile.cols; ++c) {
+      best[c] = from[c];
+      index[c] = tile.along;
+    }
+    r = 1;
+  }
+  for (; r < tile.rows; ++r) {
+    const T* row = from + r * tile.cols;
+#pragma omp simd
+    for (int64_t c = 0; c < tile.cols; ++c) {
+      const bool better = beats<F, T>(row[c], best[c]);
+      best[c] = better ? row[c] : best[c];
+      index[c] = better ? tile.along + r : index[c];
+    }
+  }
+}
+
+template <class T>
+void fill_type(TileKernels& k, Compute t) {
+  auto add = [&]<class F>(Op op, F) {
+    k.reduce_rows[reduce_at(op)][at(t)] = reduce_rows<F, T>;
+    k.reduce_columns[reduce_at(op)][at(t)] = reduce_columns<F, T>;
+  };
+  add(Op::k_sum, SumOf());
+  add(Op::k_prod, ProductOf());
+  add(Op::k_max, MaximumOf());
+  add(Op::k_min, MinimumOf());
+  auto add_arg = [&]<class F>(Op op, F) {
+    k.reduce_rows[reduce_at(op)][at(t)] = arg_rows<F, T>;
+    k.reduce_columns[reduce_at(op)][at(t)] = arg_columns<F, T>;
+  };
+  add_arg(Op::k_argmax, MaximumOf());
+  add_arg(Op::k_argmin, MinimumOf());
+}
+
+}  // namespace
+
+void fill_reductions(TileKernels& k) {
+  fill_type<uint8_t>(k, Compute::kBool);
+  fill_type<int32_t>(k, Compute::kInt32);
+  fill_type<int64_t>(k, Compute::kInt64);
+  fill_type<float>(k, Compute::kFloat32);
+  fill_type<double>(k, Compute::kFloat64);
+}
+
+}  // namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE

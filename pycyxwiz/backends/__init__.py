@@ -32,7 +32,7 @@ __all__ = ["Engine", "compute_on_cpu", "engines", "is_loaded", "load", "op_names
 _GROUP = "pycyxwiz.backends"
 # Modules of this package with an ENGINE, in the order in which they are asked for a kind that
 # several serve.
-_BUILT_IN: tuple[str, ...] = ("xla",)
+_BUILT_IN: tuple[str, ...] = ("xla", "arrayfire")
 
 
 def _nothing_missing(kind: str) -> str | None:

@@ -309,6 +309,53 @@ def test_a_row_reduction_feeds_another_over_the_same_rows():
     np.testing.assert_allclose(got.to_numpy(), expected, **CLOSE)
 
 
+def test_a_choice_between_loops_and_what_was_computed_from_one_of_them_is_right():
+    # The loops of `u` and of `a + 1` meet in the choice, but the sum's tanh lies between them.
+    a, b = np.random.default_rng(0).normal(size=(2, 5, 10))
+    u = np.exp(b)
+    for axis in (None, 0, 1):
+        x, y = cx.Tensor(a), cx.Tensor(b)
+        found = cx.where(cx.exp(y) > 1, cx.tanh(cx.sum(cx.exp(y), axis, True) / 20), x + 1)
+        expected = np.where(u > 1, np.tanh(u.sum(axis, keepdims=True) / 20), a + 1)
+        np.testing.assert_allclose(found.to_numpy(), expected, **CLOSE)
+
+
+def steps_of(compiled: Any) -> list[str]:
+    (trace,) = compiled._traces.values()
+    return list(trace.program.steps)
+
+
+def test_joins_and_assignments_of_a_loop_are_one_step_each():
+    parts = [np.random.default_rng(i).normal(size=(i % 4, 3)) for i in range(40)]
+    join = cx.compile(lambda *tensors: cx.concatenate(tensors))
+    np.testing.assert_array_equal(join(*map(cx.Tensor, parts)), np.concatenate(parts))
+    assert steps_of(join) == ["concatenate → [60, 3]"]
+
+    def fill(x, rows):
+        for i in range(0, 20, 2):
+            x[i] = rows[i]
+        x[::3] = x[:7] * 2  # reads what was assigned before
+        x[1, ::-1] = rows[0]
+        return x
+
+    x, rows = np.zeros((20, 3)), np.random.default_rng(0).normal(size=(20, 3))
+    filled = cx.compile(fill)
+    np.testing.assert_array_equal(filled(cx.Tensor(x), cx.Tensor(rows)), fill(x.copy(), rows))
+    assert [s for s in steps_of(filled) if s.startswith("slice")] == ["slice_update → [20, 3]"] * 2
+
+
+def test_assigning_a_large_part_again_and_again_holds_few_of_them():
+    script = """
+import pycyxwiz as cx
+x = cx.zeros((1000, 1000))
+for i in range(100):
+    x[:, :] = cx.arange(1000) * float(i)
+assert x[0, 2].item() == 198
+assert cx.memory.stats()["peak"] < 40_000_000, cx.memory.stats()  # 100 parts are 400 MB
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_column_and_row_statistics_of_one_table_meet():
     x = np.random.default_rng(0).normal(size=(50, 30))
     t = cx.Tensor(x)

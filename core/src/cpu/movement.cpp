@@ -82,43 +82,57 @@ class Copy {
   int64_t item_;
 };
 
-/// Two copies into one output, the second at an offset.
-class TwoCopies final : public Kernel {
+/// Each input copied into the one output, one after another, at an offset of its own.
+class Copies final : public Kernel {
  public:
-  TwoCopies(Copy first, Copy second, int64_t offset)
-      : first_(std::move(first)), second_(std::move(second)), offset_(offset) {}
+  void add(Copy copy, int64_t offset) { parts_.push_back({std::move(copy), offset}); }
 
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
     auto* out = static_cast<char*>(outputs[0]);
-    first_.run(out, static_cast<const char*>(inputs[0]));
-    second_.run(out + offset_, static_cast<const char*>(inputs[1]));
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      parts_[i].copy.run(out + parts_[i].offset, static_cast<const char*>(inputs[i]));
+    }
   }
 
  private:
-  Copy first_, second_;
-  int64_t offset_;
+  struct Part {
+    Copy copy;
+    int64_t offset;  // bytes
+  };
+  std::vector<Part> parts_;
 };
 
 }  // namespace
 
-KernelPtr make_slice_update(const Layout& base, const Layout& part, const Layout& out,
-                            const std::vector<int64_t>& starts, const std::vector<int64_t>& steps) {
+KernelPtr make_slice_update(const std::vector<Layout>& in, const Layout& out,
+                            std::span<const int64_t> slices) {
   const int64_t item = item_size(out.dtype);
-  Strides within = out.strides;
-  int64_t offset = 0;
-  for (int i = 0; i < out.shape.rank(); ++i) {
-    offset += starts[static_cast<size_t>(i)] * out.strides[i];
-    within[i] *= steps[static_cast<size_t>(i)];
+  auto kernel = std::make_unique<Copies>();
+  kernel->add(Copy(out.shape, out.strides, in[0].strides, item), 0);
+  const auto rank = static_cast<size_t>(out.shape.rank());
+  for (size_t part = 1; part < in.size(); ++part) {
+    const auto slice = slices.subspan((part - 1) * 2 * rank, 2 * rank);
+    Strides within = out.strides;
+    int64_t offset = 0;
+    for (size_t i = 0; i < rank; ++i) {
+      const auto axis = static_cast<int>(i);
+      offset += slice[i] * out.strides[axis];
+      within[axis] *= slice[rank + i];
+    }
+    kernel->add(Copy(in[part].shape, within, in[part].strides, item), offset * item);
   }
-  return std::make_unique<TwoCopies>(Copy(out.shape, out.strides, base.strides, item),
-                                     Copy(part.shape, within, part.strides, item), offset * item);
+  return kernel;
 }
 
-KernelPtr make_concatenate(const Layout& a, const Layout& b, const Layout& out, int axis) {
+KernelPtr make_concatenate(const std::vector<Layout>& in, const Layout& out, int axis) {
   const int64_t item = item_size(out.dtype);
-  return std::make_unique<TwoCopies>(Copy(a.shape, out.strides, a.strides, item),
-                                     Copy(b.shape, out.strides, b.strides, item),
-                                     a.shape[axis] * out.strides[axis] * item);
+  auto kernel = std::make_unique<Copies>();
+  int64_t offset = 0;
+  for (const Layout& part : in) {
+    kernel->add(Copy(part.shape, out.strides, part.strides, item), offset * item);
+    offset += part.shape[axis] * out.strides[axis];
+  }
+  return kernel;
 }
 
 }  // namespace cyxwiz::cpu

@@ -47,13 +47,9 @@ KernelPtr make_kernel(const LoweredValue& it, const std::vector<Layout>& in, con
     case Op::k_permutation:
       return make_permutation(out.shape[0]);
     case Op::k_concatenate:
-      return make_concatenate(in[0], in[1], out, static_cast<int>(it.attributes[0]));
-    case Op::k_slice_update: {
-      const auto half =
-          it.attributes.begin() + static_cast<std::ptrdiff_t>(it.attributes.size() / 2);
-      return make_slice_update(in[0], in[1], out, {it.attributes.begin(), half},
-                               {half, it.attributes.end()});
-    }
+      return make_concatenate(in, out, static_cast<int>(it.attributes[0]));
+    case Op::k_slice_update:
+      return make_slice_update(in, out, it.attributes);
     default:
       throw ValueError("the CPU backend has no kernel for " + std::string(name(it.op)));
   }
@@ -69,6 +65,7 @@ class KernelStep final : public Step {
       in.push_back({dtype, it.input_shapes[i], it.inputs[i].strides});
       in_.push_back({it.inputs[i].base, it.inputs[i].offset * item_size(dtype), {}});
     }
+    inputs_.resize(in_.size());
     const Layout out{it.dtype, it.shape, contiguous_strides(it.shape)};
     kernel_ = make_kernel(it, in, out);
     text_ = std::string(name(it.op)) + " → " + to_string(it.shape);
@@ -80,12 +77,11 @@ class KernelStep final : public Step {
   }
 
   void run(char* const* slots, char* scratch) override {
-    const void* inputs[3] = {};
     for (size_t i = 0; i < in_.size(); ++i) {
-      inputs[i] = slots[in_[i].place.slot] + in_[i].place.offset + in_[i].offset;
+      inputs_[i] = slots[in_[i].place.slot] + in_[i].place.offset + in_[i].offset;
     }
     void* const output = slots[out_.slot] + out_.offset;
-    kernel_->run({inputs, in_.size()}, {&output, 1}, scratch);
+    kernel_->run(inputs_, {&output, 1}, scratch);
   }
 
   int64_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
@@ -99,6 +95,7 @@ class KernelStep final : public Step {
   };
   KernelPtr kernel_;
   std::vector<Input> in_;
+  std::vector<const void*> inputs_;  // where they are, in the run in progress
   int out_value_;
   Place out_;
   std::string text_;

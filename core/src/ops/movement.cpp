@@ -175,7 +175,7 @@ Tensor concatenate(std::span<const Tensor> parts, int64_t axis) {
     normalize_axis("concatenate", axis, parts[0].rank());
     return parts[0];
   }
-  // Halves of halves: each element is copied log(parts) times, and an op has two inputs.
+  // Halves of halves, since an op has two inputs; lowering makes one step of them.
   const Tensor a = concatenate(parts.first(parts.size() / 2), axis);
   const Tensor b = concatenate(parts.subspan(parts.size() / 2), axis);
   const int at = normalize_axis("concatenate", axis, a.rank());

@@ -217,8 +217,10 @@ class Fusion {
       return false;
     }
     for (const Access& access : value(v).inputs) {
-      if (group_of(access.base) == other &&
-          !reads_inside(access, value(v).domain, b, /*row=*/false)) {
+      const int from = group_of(access.base);
+      // What `v` reads from elsewhere must not need `other`: it would need the group that needs it.
+      if (from == other ? !reads_inside(access, value(v).domain, b, /*row=*/false)
+                        : from != home && depends(from, other)) {
         return false;
       }
     }

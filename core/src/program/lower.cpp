@@ -1,5 +1,6 @@
 // Lowering: views become strides; what a kernel can't read through strides becomes a dense copy.
 #include <algorithm>
+#include <unordered_map>
 
 #include "program/fuse.h"
 #include "program/lowered.h"
@@ -70,11 +71,17 @@ class Lowering {
 
   Lowered run() {
     uses_.assign(graph_.values.size(), 0);
-    for (const Value& value : graph_.values) {
-      for (int input : value.operands()) uses_[at(input)] += 1;
+    reader_.assign(graph_.values.size(), -1);
+    for (size_t id = 0; id < graph_.values.size(); ++id) {
+      for (int input : graph_.values[id].operands()) {
+        uses_[at(input)] += 1;
+        reader_[at(input)] = static_cast<int>(id);
+      }
     }
     for (int output : graph_.outputs) uses_[at(output)] += 1;
-    for (const Value& value : graph_.values) views_.push_back(lower_value(value));
+    for (size_t id = 0; id < graph_.values.size(); ++id) {
+      views_.push_back(lower_value(static_cast<int>(id)));
+    }
     for (int input : graph_.inputs) result_.inputs.push_back(views_[at(input)].access.base);
     result_.donated = graph_.donated;
     for (int output : graph_.outputs) {
@@ -206,7 +213,25 @@ class Lowering {
     return false;
   }
 
-  View lower_value(const Value& value) {
+  /// Is the value read only by one that copies more into the same memory? A tree of joins, or the
+  /// assignments of a loop, then become one step, which copies each element once.
+  bool is_continued(int id, const LoweredValue& lowered) const {
+    const Value& value = graph_.values[at(id)];
+    if (uses_[at(id)] != 1 || reader_[at(id)] < 0) return false;
+    const Value& reader = graph_.values[at(reader_[at(id)])];
+    if (value.op != reader.op) return false;
+    if (value.op == Op::k_concatenate) return value.attributes == reader.attributes;
+    if (value.op != Op::k_slice_update || reader.inputs[0] != id) return false;
+    // All parts are in memory together: no more of them than the whole has elements.
+    int64_t parts = element_count(graph_.values[at(reader.inputs[1])].shape);
+    for (size_t i = 1; i < lowered.input_shapes.size(); ++i) {
+      parts += element_count(lowered.input_shapes[i]);
+    }
+    return parts <= element_count(value.shape);
+  }
+
+  View lower_value(int id) {
+    const Value& value = graph_.values[at(id)];
     if (is_view(value.op)) return lower_view(value);
     if (View joined; joins_product(value, joined)) return joined;
     LoweredValue lowered{.op = value.op,
@@ -215,8 +240,17 @@ class Lowering {
                          .domain = value.shape,
                          .inputs = {},
                          .input_shapes = {},
-                         .attributes = value.attributes};
+                         .attributes = {}};
     for (int i = 0; i < value.input_count; ++i) {
+      if (const auto found = unfinished_.find(value.inputs[at(i)]); found != unfinished_.end()) {
+        LoweredValue& first = found->second;
+        lowered.inputs.insert(lowered.inputs.end(), first.inputs.begin(), first.inputs.end());
+        lowered.input_shapes.insert(lowered.input_shapes.end(), first.input_shapes.begin(),
+                                    first.input_shapes.end());
+        if (value.op == Op::k_slice_update) lowered.attributes = std::move(first.attributes);
+        unfinished_.erase(found);
+        continue;
+      }
       View view = views_[at(value.inputs[at(i)])];
       if (is_elementwise(value.op) && !is_source(value.op)) {
         view.access.strides = broadcast_strides(view, value.shape);
@@ -229,11 +263,19 @@ class Lowering {
       lowered.inputs.push_back(view.access);
       lowered.input_shapes.push_back(view.shape);
     }
+    lowered.attributes.insert(lowered.attributes.end(), value.attributes.begin(),
+                              value.attributes.end());
+    if (is_continued(id, lowered)) {
+      unfinished_.emplace(id, std::move(lowered));
+      return {};
+    }
     return emit(std::move(lowered));
   }
 
   const Graph& graph_;
-  std::vector<int> uses_;  // how often each of the Graph's values is read
+  std::vector<int> uses_;    // how often each of the Graph's values is read
+  std::vector<int> reader_;  // the last value that reads it, -1 for none
+  std::unordered_map<int, LoweredValue> unfinished_;  // values that their reader takes in
   Lowered result_;
   std::vector<View> views_;
 };

@@ -153,6 +153,21 @@ def test_memory_is_bounded_under_ever_changing_shapes():
     assert _core.cache_stats()["programs"] <= 1024
 
 
+def test_large_programs_of_ever_changing_shapes_are_bounded_too():
+    def compute(sizes):
+        for size in sizes:
+            x = cx.ones((size, 3))
+            for _ in range(25):
+                x = cx.tanh(x @ cx.ones((3, 3)) + 0.5)
+            cx.eval(x)
+
+    compute(range(1, 200))
+    before, programs = resident_kilobytes(), _core.cache_stats()["programs"]
+    compute(range(200, 700))
+    assert resident_kilobytes() < before + 16_000
+    assert _core.cache_stats()["programs"] <= programs + 10
+
+
 def test_importing_starts_no_thread():
     done = subprocess.run(
         [sys.executable, "-c", "import threading, pycyxwiz; print(threading.active_count())"],

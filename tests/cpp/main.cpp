@@ -53,7 +53,8 @@ bool same_bits(const cyxwiz::Tensor& a, const cyxwiz::Tensor& b) {
 
 }  // namespace tests
 
-int main() {
+int main(int count, char** arguments) {
+  if (count > 1 && std::string(arguments[1]) == "--bits") return tests::print_bits();
   for (const tests::Test& test : tests::all()) {
     const int before = tests::failures;
     try {

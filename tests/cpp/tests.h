@@ -30,6 +30,9 @@ std::vector<double> values(const cyxwiz::Tensor& tensor);
 bool close(const cyxwiz::Tensor& tensor, const std::vector<double>& expected, double by = 1e-12);
 bool same_bits(const cyxwiz::Tensor& a, const cyxwiz::Tensor& b);
 
+/// Prints the values of a fixed list of expressions, as bytes, for Python to compare with its own.
+int print_bits();
+
 /// Does `run` throw exactly this error? An empty message matches any.
 template <class Error>
 bool throws(const std::function<void()>& run, const std::string& message = "") {

@@ -120,6 +120,9 @@ void bind_program(nb::module_& m) {
       nb::sig("def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False, device: "
               "Device | None = None) -> Tensor"),
       "A value that a trace does not have yet; weak: a Python number.");
+  m.def(
+      "is_same", [](const Tensor& a, const Tensor& b) { return a.node() == b.node(); }, "a"_a,
+      "b"_a, "Do two handles hold one value, whatever it is?");
   nb::class_<Program>(
       m, "Program",
       "A traced function of tensors, compiled once, run many times.\n\n"

@@ -1394,6 +1394,9 @@ class Tracing:
 def placeholder(shape: ShapeLike, dtype: DTypeLike, weak: bool = False, device: Device | None = None) -> Tensor:
     """A value that a trace does not have yet; weak: a Python number."""
 
+def is_same(a: Tensor, b: Tensor) -> bool:
+    """Do two handles hold one value, whatever it is?"""
+
 class Program:
     """
     A traced function of tensors, compiled once, run many times.

@@ -89,7 +89,8 @@ def compile(
 
     Layers, models and optimizers that the function uses, given as arguments or not, are never
     frozen: it always computes with their weights of now, and assigns those that it changes. Other
-    tensors that it reaches through a closure or a global are constants.
+    tensors that it reaches through a closure or a global are constants. Assignments to an argument
+    (``x += 1``, ``x[i] = v``) stay inside the function: the caller's tensor keeps its value.
 
     Raises ``TracingError`` when the function asks for a value while it is traced.
 
@@ -239,7 +240,8 @@ class Compiled(Generic[P, R]):
                 symbols.append(_placeholder(value))
                 # An array that became a Tensor here shares its memory with its owner.
                 donated.append(argument in self._donated and isinstance(leaf, Tensor))
-                return symbols[-1]
+                # A handle of its own: `x += 1` in the function rebinds that, not the input.
+                return Tensor(symbols[-1])
 
             return map_leaves(symbol, tree)
 
@@ -374,8 +376,9 @@ class _TraceScope(Scope):
             return value
         symbol = _placeholder(value)
         self._inputs[key] = ((values, name), symbol)
-        self._now[key] = symbol
-        return symbol
+        # A handle of its own: `self.count += 1` rebinds that, and so writes.
+        self._now[key] = Tensor(symbol)
+        return self._now[key]
 
     def write(self, values: Values, name: str, value: Any) -> None:
         check_traced(values, name, value)
@@ -392,7 +395,7 @@ class _TraceScope(Scope):
         return [
             reference
             for key, (reference, symbol) in self._inputs.items()
-            if (self._now[key] is not symbol) is written
+            if _core.is_same(self._now[key], symbol) is not written
         ]
 
     def symbols(self, references: list[Reference]) -> list[Tensor]:
@@ -552,7 +555,7 @@ def _watch(
             slots = {}
             for name, reference in references.items():
                 slots[name] = slot(_core.watch(read(*reference)))
-                scope.show(reference, watched[-1])
+                scope.show(reference, Tensor(watched[-1]))
             return slots
         if type(leaf) is float or is_array(leaf):
             leaf = Tensor(leaf)
@@ -562,8 +565,9 @@ def _watch(
                 f"{where} is {got}: derivatives are taken to floating tensors; convert it with "
                 "astype(cx.float32), or choose other argnums"
             )
-        replaced.append(_core.watch(leaf))
-        return slot(replaced[-1])
+        watch = _core.watch(leaf)
+        replaced.append(Tensor(watch))  # `x *= 2` rebinds this handle, not the one to differentiate
+        return slot(watch)
 
     template = map_leaves(watch_leaf, arguments[position])
     supply = iter(replaced)

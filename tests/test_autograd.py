@@ -149,6 +149,37 @@ def test_gradients_through_indexing_and_assignment():
     assert cx.grad(function)(x).tolist() == [22, 30, 0, 9]
 
 
+def test_gradients_are_to_the_argument_that_was_given_whatever_is_assigned_to_it():
+    def doubled(x):
+        x *= 2
+        return x.sum()
+
+    def replaced(x):
+        x[0] = 0.0
+        return (x * x).sum()
+
+    def tripled(p):
+        p["w"] *= 3
+        return p["w"].sum()
+
+    x = cx.ones(2)
+    assert cx.grad(doubled)(x).tolist() == [2, 2] and x.tolist() == [1, 1]
+    assert cx.grad(replaced)(x).tolist() == [0, 2]
+    assert cx.grad(tripled)({"w": x})["w"].tolist() == [3, 3]
+    assert cx.compile(cx.grad(doubled))(x).tolist() == [2, 2]
+
+    class Scaled(cx.layers.Layer):
+        def __init__(self):
+            self.w = cx.ones([2])
+
+        def forward(self, x):
+            w = self.w
+            w *= 4
+            return (x * w).sum()
+
+    assert cx.grad(lambda layer, x: layer(x))(Scaled(), x)["w"].tolist() == [4, 4]
+
+
 def test_a_gradient_in_float64_stays_there():
     gradient = cx.grad(lambda x: cx.sum(x.astype("float32") * 2 + 0.5))(cx.Tensor(np.ones(2)))
     assert gradient.dtype == "float64" and gradient.tolist() == [2, 2]

@@ -149,6 +149,42 @@ def test_compiling_and_differentiating_nest_in_both_orders():
     assert cx.compile(lambda x: inner(x) * inner(x))(x).tolist() == [4, 9]
 
 
+def test_assignments_to_an_argument_stay_inside():
+    def both(x, parts):
+        x += 1
+        x[0] = 7.0
+        parts["a"] *= 2
+        return x, parts["a"]
+
+    x, a = cx.ones(2), cx.ones(2)
+    for _ in range(2):
+        first, second = cx.compile(both)(x, {"a": a})
+        assert first.tolist() == [7, 2] and second.tolist() == [2, 2]
+    assert x.tolist() == a.tolist() == [1, 1]
+
+
+def test_a_layer_counts_with_an_in_place_operator():
+    class Counting(cx.layers.Layer):
+        def __init__(self):
+            self.scale = cx.ones([2])
+            self._calls = cx.zeros([])
+
+        def forward(self, x):
+            self._calls += 1
+            scale = self.scale
+            scale *= 2.0
+            return x * self.scale
+
+    eager, compiled = Counting(), Counting()
+    call = cx.compile(lambda layer, x: layer(x))
+    for _ in range(3):
+        assert eager(cx.ones(2)).tolist() == call(compiled, cx.ones(2)).tolist()
+    assert eager.state().keys() == compiled.state().keys()
+    for name, value in eager.state().items():
+        assert value.tolist() == compiled.state()[name].tolist()
+    assert compiled._calls.item() == 3 and compiled.scale.tolist() == [8, 8]
+
+
 @pytest.mark.parametrize(
     "read", [float, bool, int, lambda t: t.item(), lambda t: t.to_numpy(), lambda t: list(range(t))]
 )

@@ -196,7 +196,7 @@ class Compiled(Generic[P, R]):
 
     def _key(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Hashable:
         if not (self._static_names or kwargs):
-            plain = _core.plain_signature(args, leaves)
+            plain = _core.plain_signature(tuple(args), leaves)
             if plain is not None:
                 return plain
         parts: list[Hashable] = [_core.get_matmul_precision()]

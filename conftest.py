@@ -1,6 +1,7 @@
-"""Keeps the tests on the installed package, and names what every docstring example may use."""
+"""Keeps the tests on the installed package; what tests and docstring examples share."""
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,13 @@ def _names_for_doctests(doctest_namespace: dict[str, object]) -> None:
 
     doctest_namespace["cx"] = pycyxwiz
     doctest_namespace["np"] = numpy
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """``set_num_threads``; the number of threads comes back afterwards."""
+    import pycyxwiz
+
+    before = pycyxwiz.get_num_threads()
+    yield pycyxwiz.set_num_threads
+    pycyxwiz.set_num_threads(before)

@@ -1,5 +1,6 @@
 #include <nanobind/stl/vector.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -30,7 +31,9 @@ class TracingScope {
   std::unique_ptr<Tracing> tracing_;
 };
 
-nb::list run(Program& program, nb::handle arguments) {
+/// `call(inputs)` without the GIL, `inputs` being the arguments' tensors.
+template <class Call>
+auto with_arguments(Program& program, nb::handle arguments, Call&& call) {
   std::vector<Tensor> inputs;
   for (nb::handle argument : arguments) {
     inputs.push_back(to_operand(argument));
@@ -47,18 +50,30 @@ nb::list run(Program& program, nb::handle arguments) {
     }
   };
   each_donated([](Tensor& handle, const Tensor&) { handle = Tensor(); });
-  std::vector<Tensor> results;
   try {
     const GilRelease release;
-    results = program(inputs);
+    auto results = call(std::span<Tensor>(inputs));
     inputs.clear();
+    return results;
   } catch (...) {
     each_donated([](Tensor& handle, const Tensor& input) {
       if (input.defined()) handle = input;
     });
     throw;
   }
-  return to_list(results);
+}
+
+nb::list run(Program& program, nb::handle arguments) {
+  return to_list(with_arguments(program, arguments, std::ref(program)));
+}
+
+nb::tuple repeat(Program& program, nb::handle arguments, size_t counter, int64_t step,
+                 int64_t times, double seconds) {
+  const Program::Repeated repeated =
+      with_arguments(program, arguments, [&](std::span<Tensor> inputs) {
+        return program.repeat(inputs, {counter, step, times, seconds});
+      });
+  return nb::make_tuple(to_list(repeated.outputs), repeated.runs);
 }
 
 /// The key of arguments that are Tensors and numbers and nothing else, with all that a trace made
@@ -142,6 +157,12 @@ void bind_program(nb::module_& m) {
       .def("__call__", &run, "arguments"_a,
            nb::sig("def __call__(self, arguments: Sequence[Tensor | float]) -> list[Tensor]"),
            "The outputs for these inputs. A donated argument's tensor is left without a value.")
+      .def("repeat", &repeat, "arguments"_a, "counter"_a, "step"_a, "times"_a, "seconds"_a,
+           nb::sig("def repeat(self, arguments: Sequence[Tensor | float], counter: int, step: int, "
+                   "times: int, seconds: float) -> tuple[list[Tensor], int]"),
+           "The outputs after many runs, and their number. Each run's outputs are the next one's "
+           "last\narguments, and the argument at `counter` grows by `step`. No run begins after "
+           "`times` of\nthem, or, but for the first, when `seconds` have passed.")
       .def_prop_ro("steps", &Program::steps, "One line for each step that runs.");
   m.def(
       "plain_signature", &plain_signature, "arguments"_a, "leaves"_a,

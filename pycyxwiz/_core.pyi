@@ -1411,6 +1411,13 @@ class Program:
         The outputs for these inputs. A donated argument's tensor is left without a value.
         """
 
+    def repeat(self, arguments: Sequence[Tensor | float], counter: int, step: int, times: int, seconds: float) -> tuple[list[Tensor], int]:
+        """
+        The outputs after many runs, and their number. Each run's outputs are the next one's last
+        arguments, and the argument at `counter` grows by `step`. No run begins after `times` of
+        them, or, but for the first, when `seconds` have passed.
+        """
+
     @property
     def steps(self) -> list[str]:
         """One line for each step that runs."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pycyxwiz.optimizers import Optimizer
 
 
+# How long Ctrl-C and other threads wait for steps that run in one call, in seconds.
+_PATIENCE = 0.05
+
+
 class Totals(Stateful):
     """Sums over examples of the loss and the metrics, kept as tensors until they are asked for."""
 
@@ -110,19 +114,24 @@ def run_batches(
         program, data, fixed = trace.program, leaves[:-1], load(trace.fixed)
         # Fresh handles: the first step leaves the values that layers hold alone, the others reuse
         # theirs.
-        landed = deque([[Tensor(value) for value in load(trace.state)]], maxlen=1)
+        landed = deque([([Tensor(value) for value in load(trace.state)], 0)], maxlen=1)
         due = perf_counter() + interval if report is not None else float("inf")
         try:
             while done < end:
                 # In one C call the old state is given away and the new one arrives: an interrupt
                 # can't fall between the two.
-                landed.extend(map(program, ([*data, done, *fixed, *landed[0]],)))
-                done += length
-                if report is not None and perf_counter() >= due:
+                given = [*data, done, *fixed, *landed[0][0]]
+                runs = -(-(end - done) // length)
+                seconds = min(due - perf_counter(), _PATIENCE)
+                landed.extend(
+                    map(program.repeat, (given,), (len(data),), (length,), (runs,), (seconds,))
+                )
+                done += length * landed[0][1]
+                if perf_counter() >= due:
                     break
         except KeyboardInterrupt:
-            store(trace.state, landed[0])
+            store(trace.state, landed[0][0])
             raise
-        store(trace.state, landed[0])
+        store(trace.state, landed[0][0])
         if report is not None:
             report(done)

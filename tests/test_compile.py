@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pycyxwiz as cx
+from pycyxwiz import _core
 
 
 class Counted:
@@ -267,3 +268,61 @@ def test_eval_takes_any_nesting():
     cx.eval(x, [x * 2, {"a": x}], None, cx.layers.Dense(1, 1))
     cx.eval()
     assert x.tolist() == [2, 2, 2]
+
+
+# --- many runs in one call ------------------------------------------------------------------------
+
+
+def countdown() -> _core.Program:
+    """(values, position, total) → total + values[position]."""
+    with _core.Tracing() as tracing:
+        values, total = _core.placeholder((5,), "float32"), _core.placeholder((), "float32")
+        position = _core.placeholder((), "int64", weak=True)
+        more = total + _core.take(values, position)
+    return _core.Program([values, position, total], [more], tracing, [False, False, True])
+
+
+def test_a_repeated_program_feeds_its_outputs_back_and_counts():
+    values = cx.Tensor([1.0, 2.0, 4.0, 8.0, 16.0])
+    outputs, runs = countdown().repeat([values, 0, cx.Tensor(100.0)], 1, 2, 3, 60.0)
+    assert runs == 3
+    assert [output.item() for output in outputs] == [100 + 1 + 4 + 16]
+
+
+def test_a_repeated_program_runs_once_when_there_is_no_time():
+    values = cx.Tensor([1.0, 2.0, 4.0, 8.0, 16.0])
+    outputs, runs = countdown().repeat([values, 1, cx.Tensor(0.0)], 1, 1, 3, 0.0)
+    assert (outputs[0].item(), runs) == (2.0, 1)
+
+
+def test_every_run_of_a_repeated_program_draws_anew():
+    with _core.Tracing() as tracing:
+        position = _core.placeholder((), "int64", weak=True)
+        total = _core.placeholder((4,), "float32")
+        more = total + cx.random.uniform((4,))
+    program = _core.Program([position, total], [more], tracing, [False, True])
+    cx.random.seed(1)
+    together = program.repeat([0, cx.zeros([4])], 0, 1, 3, 60.0)[0][0].to_numpy()
+    cx.random.seed(1)
+    apart = sum(cx.random.uniform((4,)).to_numpy() for _ in range(3))
+    np.testing.assert_allclose(together, apart, rtol=1e-6)
+
+
+def test_a_failing_run_of_a_repeated_program_keeps_the_values_it_was_given():
+    values, total = cx.Tensor([1.0, 2.0, 4.0, 8.0, 16.0]), cx.Tensor(0.0)
+    with pytest.raises(IndexError):
+        countdown().repeat([values, 3, cx.Tensor(total)], 1, 1, 9, 60.0)
+    assert (values.tolist(), total.item()) == ([1.0, 2.0, 4.0, 8.0, 16.0], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("counter", "message"),
+    [
+        (0, "Program.repeat: the counter must be an argument that is one int64"),
+        (9, "Program.repeat: the counter must be an argument that is one int64"),
+    ],
+)
+def test_a_counter_that_is_not_one_int64_is_refused(counter, message):
+    with pytest.raises(cx.DTypeError) as caught:
+        countdown().repeat([cx.zeros([5]), 0, cx.Tensor(0.0)], counter, 1, 1, 1.0)
+    assert str(caught.value) == message

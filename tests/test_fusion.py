@@ -586,13 +586,6 @@ def test_an_unknown_instruction_set_is_refused_or_ignored_without_a_crash():
     assert "[2.0, 2.0, 2.0]" in done.stdout or "quantum" in done.stderr
 
 
-@pytest.fixture
-def threads():
-    before = cx.get_num_threads()
-    yield cx.set_num_threads
-    cx.set_num_threads(before)
-
-
 def workload() -> list[Array]:
     rng = np.random.default_rng(0)
     x = cx.Tensor(rng.normal(size=300_007).astype(np.float32))

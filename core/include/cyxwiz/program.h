@@ -80,6 +80,23 @@ class Program {
   /// argument's handle is left undefined.
   std::vector<Tensor> operator()(std::span<Tensor> arguments);
 
+  /// How repeat() goes on from run to run.
+  struct Repeat {
+    size_t counter = 0;  ///< the int64 argument that grows …
+    int64_t step = 0;    ///< … by so much
+    int64_t times = 1;   ///< the most runs
+    double seconds = 0;  ///< after so long no further run begins; the first one always does
+  };
+  struct Repeated {
+    std::vector<Tensor> outputs;
+    int64_t runs = 0;
+  };
+
+  /// Runs again and again, each time with the last run's outputs as the last arguments: a training
+  /// loop in one call. Throws as a call does, and ShapeError or DTypeError where outputs and last
+  /// inputs differ.
+  Repeated repeat(std::span<Tensor> arguments, const Repeat& how);
+
   const std::vector<bool>& donated() const;
   std::vector<std::string> steps() const;
 

@@ -6,12 +6,10 @@
 
 namespace cyxwiz::cpu {
 
-/// What a contraction does beyond the product: out = relu(a · b + bias + out), each part if asked
-/// for.
+/// What a contraction does beyond the product: out = relu(a · b + bias), each part if asked for.
 struct Epilogue {
-  bool bias = false;        ///< inputs[2] holds N contiguous elements, added to every row.
-  bool relu = false;        ///< Negative results become 0; NaN stays.
-  bool accumulate = false;  ///< Adds to what `out` holds.
+  bool bias = false;  ///< inputs[2] holds N contiguous elements, added to every row.
+  bool relu = false;  ///< Negative results become 0; NaN stays.
 };
 
 /// inputs[0] = a [..., M, K], inputs[1] = b [..., K, N], outputs[0] = out [..., M, N]. The three

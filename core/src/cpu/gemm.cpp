@@ -1,6 +1,7 @@
 #include "cpu/gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 #include <string>
 
@@ -79,7 +80,6 @@ class ThinProduct final : public Kernel {
       a_inner = 1;
     }
 
-    const bool add = p_.epilogue.accumulate && parts_ == 1;
     parallel_ranges(items_ * blocks_ * parts_, items_ * cost(), [&](int64_t first, int64_t last) {
       for (int64_t w = first; w < last; ++w) {
         const int64_t item = w / (blocks_ * parts_), part = w / blocks_ % parts_;
@@ -92,43 +92,37 @@ class ThinProduct final : public Kernel {
                   column;
         for (int64_t i = 0; i < p_.m; ++i, v += a_row, sums += p_.n) {
           if (combines_) {
-            kernels_.combine(k, v, a_inner, matrix, p_.b_inner, n, sums, add);
+            kernels_.combine(k, v, a_inner, matrix, p_.b_inner, n, sums);
           } else {
-            kernels_.dot(k, v, matrix, p_.b_column, n, sums, add);
+            kernels_.dot(k, v, matrix, p_.b_column, n, sums);
           }
-          if (parts_ == 1) finish(sums, 1, n, bias ? bias + column * p_.bias_stride : nullptr);
+          if (parts_ == 1) {
+            finish(sums, sums, 1, n, bias ? bias + column * p_.bias_stride : nullptr);
+          }
         }
       }
     });
-    if (parts_ > 1) add_parts(partial, bias, out);
+    if (parts_ > 1) finish(partial, out, items_ * p_.m, p_.n, bias);
   }
 
  private:
-  static constexpr int64_t kFewOutputs = 64;
+  static constexpr int64_t kFewOutputs = 64, kManyColumns = 512;
   static constexpr int64_t kLongPart = 32768;
 
-  /// Columns that are computed together.
-  int64_t block() const { return combines_ ? 8 * 64 / static_cast<int64_t>(sizeof(T)) : 32; }
+  /// Columns that are computed together: few where there are few, so that threads can share them.
+  int64_t block() const {
+    if (!combines_) return 32;
+    return (p_.n < kManyColumns ? 256 : 512) / static_cast<int64_t>(sizeof(T));
+  }
 
   /// What limits these is reading the matrix.
   int64_t cost() const {
     return 10 * p_.m + p_.m * p_.n * p_.k * static_cast<int64_t>(sizeof(T)) / 50;
   }
 
-  void finish(T* out, int64_t rows, int64_t n, const T* bias) const {
-    if (bias || p_.epilogue.relu) {
-      finish_rows(out, rows, n, p_.n, bias, p_.bias_stride, p_.epilogue.relu);
-    }
-  }
-
-  void add_parts(const T* partial, const T* bias, T* out) const {
-    const int64_t outputs = items_ * p_.m * p_.n;
-    for (int64_t i = 0; i < outputs; ++i) {
-      T sum = p_.epilogue.accumulate ? out[i] : T{0};
-      for (int64_t part = 0; part < parts_; ++part) sum = sum + partial[part * outputs + i];
-      out[i] = sum;
-    }
-    finish(out, items_ * p_.m, p_.n, bias);
+  void finish(const T* from, T* out, int64_t rows, int64_t n, const T* bias) const {
+    kernels_.finish({parts_, items_ * p_.m * p_.n, bias, p_.bias_stride, p_.epilogue.relu}, from,
+                    out, rows, n, p_.n);
   }
 
   const Product p_;
@@ -142,19 +136,28 @@ class ThinProduct final : public Kernel {
 };
 
 template <class T>
-class PackedProduct final : public Kernel {
+class BlockedProduct final : public Kernel {
  public:
-  explicit PackedProduct(const Product& product)
-      : p_(product), kernels_(gemm_kernels<T>()), items_(p_.items()) {
-    depth_ = std::min(p_.k, kDepth);
+  explicit BlockedProduct(const Product& product)
+      : p_(product),
+        kernels_(gemm_kernels<T>()),
+        width_(kernels_.vectors * kernels_.lanes),
+        items_(p_.items()) {
+    // Packing pays where an operand is read often enough, and from memory that lies unfavourably.
+    packs_b_ = p_.b_column != 1 || (p_.m >= kManyLines && p_.k * p_.n >= kManyElements);
+    packs_a_ = p_.n >= kManyLines && p_.m * p_.k >= kManyElements;
+    const int64_t most = packs_a_ || packs_b_ ? kPackedDepth : kPlainDepth;
+    const int64_t cuts = std::max<int64_t>(1, (p_.k + most - 1) / most);
+    depth_ = (p_.k + cuts - 1) / cuts;
+    if (items_ == 1) parts_ = sum_parts();
     rows_ = std::min(round_up(p_.m, kernels_.rows), round_up(kRows, kernels_.rows));
-    columns_ = std::min(round_up(p_.n, kernels_.columns), round_up(kColumns, kernels_.columns));
-    item_in_parallel_ = items_ == 1 || p_.cost_per_item() > kLargeItem;
-    slots_ = item_in_parallel_ ? 1 : slot_count(items_);
+    columns_ = packs_b_ ? std::min(round_up(p_.n, width_), round_up(kColumns, width_)) : p_.n;
+    in_parallel_ = items_ * parts_ == 1 || (parts_ == 1 && p_.cost_per_item() > kLargeItem);
+    slots_ = in_parallel_ ? 1 : slot_count(items_ * parts_);
   }
 
   int64_t scratch_bytes() const override {
-    return slots_ * slot_elements() * static_cast<int64_t>(sizeof(T));
+    return (slots_ * slot_elements() + partial_elements()) * static_cast<int64_t>(sizeof(T));
   }
 
   void run(std::span<const void* const> inputs, std::span<void* const> outputs,
@@ -163,55 +166,107 @@ class PackedProduct final : public Kernel {
     const T* a = static_cast<const T*>(inputs[p_.a_input]);
     const T* b = static_cast<const T*>(inputs[p_.b_input]);
     const T* bias = p_.epilogue.bias ? static_cast<const T*>(inputs[2]) : nullptr;
-    T* out = static_cast<T*>(outputs[0]);
-    const auto run_item = [&](int64_t slot, int64_t index, bool parallel) {
+    T* const out = static_cast<T*>(outputs[0]);
+    T* const partial = static_cast<T*>(scratch) + slots_ * slot_elements();
+    // Along a row of equal biases the tiles would read beyond it.
+    const bool finishes = parts_ == 1 && (!bias || p_.bias_stride == 1);
+    const auto run_piece = [&](int64_t slot, int64_t piece, bool parallel) {
+      const int64_t index = piece / parts_, part = piece % parts_;
       const Product::Item start = p_.item(index);
-      multiply(a + start.a, b + start.b, bias, out + index * p_.m * p_.n,
-               static_cast<T*>(scratch) + slot * slot_elements(), parallel);
+      Operands o;
+      o.from = p_.k * part / parts_;
+      o.to = p_.k * (part + 1) / parts_;
+      o.a = a + start.a;
+      o.b = b + start.b;
+      o.bias = finishes ? bias : nullptr;
+      o.relu = finishes && p_.epilogue.relu;
+      o.out = (parts_ == 1 ? out : partial + part * p_.m * p_.n) + index * p_.m * p_.n;
+      multiply(o, static_cast<T*>(scratch) + slot * slot_elements(), parallel);
     };
-    if (item_in_parallel_) {
-      for (int64_t i = 0; i < items_; ++i) run_item(0, i, true);
+    const int64_t pieces = items_ * parts_;
+    if (in_parallel_) {
+      for (int64_t i = 0; i < pieces; ++i) run_piece(0, i, true);
     } else {
-      parallel_parts(items_, slots_, items_ * p_.cost_per_item(),
-                     [&](int64_t slot, int64_t i) { run_item(slot, i, false); });
+      parallel_parts(pieces, slots_, items_ * p_.cost_per_item(),
+                     [&](int64_t slot, int64_t i) { run_piece(slot, i, false); });
+    }
+    if (!finishes) {
+      kernels_.finish({parts_, p_.m * p_.n, bias, p_.bias_stride, p_.epilogue.relu},
+                      parts_ == 1 ? out : partial, out, items_ * p_.m, p_.n, p_.n);
     }
   }
 
  private:
-  // Blocks that are packed at a time. A panel of a (depth × the tile's rows) stays in L1, the
-  // panels of a group in L2.
-  static constexpr int64_t kDepth = 256, kRows = 1536, kColumns = 3072;
-  // Panels of a and of b that one thread takes at a time.
-  static constexpr int64_t kRowPanels = 12, kColumnPanels = 8;
+  // How much of a sum is computed at a time: panels of b stay in L2, packed ones of a in L1.
+  static constexpr int64_t kPackedDepth = 512, kPlainDepth = 1024;
+  // What is packed at a time.
+  static constexpr int64_t kRows = 1536, kColumns = 3072;
+  // From where on a block is worth packing: lines of the other operand, elements of its own.
+  static constexpr int64_t kManyLines = 192, kManyElements = 160'000;
+  // Rows of tiles that a thread takes through all of b's panels.
+  static constexpr int64_t kGroup = 24;
   // Nanoseconds from which an item of a batch is worth its own parallel regions.
   static constexpr int64_t kLargeItem = 200'000;
+  // A part of a sum that is worth adding up: multiplications, and elements of b.
+  static constexpr int64_t kPartVolume = 1'500'000, kMostParts = 16;
 
-  /// Rounded so that every slot and both packed blocks are aligned.
-  int64_t slot_elements() const {
-    return round_up(depth_ * rows_, 64) + round_up(depth_ * columns_, 64);
+  struct Operands {
+    const T *a, *b, *bias;
+    T* out;
+    int64_t from, to;  // the part of the sum that is wanted
+    bool relu;
+  };
+
+  /// Into how many parts the sum is cut. Where few results come of long sums this gives every
+  /// thread work; and the thread that updates some rows of the weights b, and so has them in its
+  /// cache, is the one that multiplies by them (44 us became 26 for 32 × 784 · 784 × 128 on two
+  /// threads).
+  int64_t sum_parts() const {
+    const int64_t most = std::min(
+        {p_.m * p_.n * p_.k / kPartVolume, p_.k / std::max<int64_t>(2 * p_.m, 1), kMostParts});
+    return most < 2 ? 1 : static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(most)));
   }
 
-  void multiply(const T* a, const T* b, const T* bias, T* out, T* scratch, bool parallel) const {
+  /// Rounded so that every slot and both packed blocks are aligned.
+  int64_t a_elements() const { return packs_a_ ? round_up(depth_ * rows_, 64) : 0; }
+  int64_t b_elements() const {
+    return round_up(depth_ * (packs_b_ ? columns_ : kernels_.lanes * kernels_.vectors), 64);
+  }
+  int64_t slot_elements() const { return a_elements() + b_elements(); }
+  int64_t partial_elements() const { return parts_ > 1 ? parts_ * p_.m * p_.n : 0; }
+
+  void multiply(const Operands& o, T* scratch, bool parallel) const {
     T* const packed_a = scratch;
-    T* const packed_b = scratch + round_up(depth_ * rows_, 64);
-    if (p_.k == 0) {
-      if (!p_.epilogue.accumulate) std::fill(out, out + p_.m * p_.n, T{0});
-      if (bias || p_.epilogue.relu) {
-        finish_rows(out, p_.m, p_.n, p_.n, bias, p_.bias_stride, p_.epilogue.relu);
-      }
+    T* const packed_b = scratch + a_elements();
+    if (o.from == o.to) {
+      std::fill(o.out, o.out + p_.m * p_.n, T{});
+      return kernels_.finish({1, 0, o.bias, 1, o.relu}, o.out, o.out, p_.m, p_.n, p_.n);
     }
-    for (int64_t e = 0; e < p_.k; e += depth_) {
-      const int64_t k = std::min(depth_, p_.k - e);
+    for (int64_t e = o.from; e < o.to; e += depth_) {
+      const int64_t k = std::min(depth_, o.to - e);
       for (int64_t j = 0; j < p_.n; j += columns_) {
         const int64_t n = std::min(columns_, p_.n - j);
-        pack(kernels_.pack_b, kernels_.columns, b + e * p_.b_inner + j * p_.b_column, n,
-             p_.b_column, k, p_.b_inner, packed_b, parallel);
+        const T* b = o.b + e * p_.b_inner + j * p_.b_column;
+        // Where b is read in place, only a last panel that is no whole vectors is packed.
+        const int64_t packed = packs_b_ ? 0 : n % kernels_.lanes == 0 ? n : n / width_ * width_;
+        pack(kernels_.pack_b, width_, b + packed * p_.b_column, n - packed, p_.b_column, k,
+             p_.b_inner, packed_b, parallel);
         for (int64_t i = 0; i < p_.m; i += rows_) {
           const int64_t m = std::min(rows_, p_.m - i);
-          pack(kernels_.pack_a, kernels_.rows, a + i * p_.a_row + e * p_.a_inner, m, p_.a_row, k,
-               p_.a_inner, packed_a, parallel);
-          multiply_block(packed_a, packed_b, m, n, k, out + i * p_.n + j,
-                         bias ? bias + j * p_.bias_stride : nullptr, e, parallel);
+          const T* a = o.a + i * p_.a_row + e * p_.a_inner;
+          if (packs_a_) {
+            pack(kernels_.pack_a, kernels_.rows, a, m, p_.a_row, k, p_.a_inner, packed_a, parallel);
+          }
+          Block block{packs_a_ ? packed_a : a, b, packed_b, packed, m, n, {}};
+          block.tile.k = k;
+          block.tile.out = o.out + i * p_.n + j;
+          block.tile.out_row = p_.n;
+          block.tile.add = e > o.from;
+          if (e + k == o.to) {
+            block.tile.bias = o.bias ? o.bias + j : nullptr;
+            block.tile.relu = o.relu;
+          }
+          multiply_block(block, parallel);
         }
       }
     }
@@ -228,42 +283,75 @@ class PackedProduct final : public Kernel {
     });
   }
 
-  /// The product of packed blocks, of which the k's from `e` on are summed here.
-  void multiply_block(const T* packed_a, const T* packed_b, int64_t m, int64_t n, int64_t k, T* out,
-                      const T* bias, int64_t e, bool parallel) const {
-    const int64_t group_rows = kRowPanels * kernels_.rows;
-    const int64_t group_columns = kColumnPanels * kernels_.columns;
-    const int64_t row_groups = round_up(m, group_rows) / group_rows;
-    const int64_t column_groups = round_up(n, group_columns) / group_columns;
-    const bool add = e > 0 || p_.epilogue.accumulate;
-    const bool finish = e + k == p_.k && (bias || p_.epilogue.relu);
-    const int64_t cost = parallel ? p_.cost_per_item() * k / p_.k * m / p_.m * n / p_.n : 0;
-    parallel_ranges(row_groups * column_groups, cost, [&](int64_t first, int64_t last) {
-      for (int64_t group = first; group < last; ++group) {
-        const int64_t i0 = group % row_groups * group_rows;
-        const int64_t j0 = group / row_groups * group_columns;
-        const int64_t i1 = std::min(i0 + group_rows, m), j1 = std::min(j0 + group_columns, n);
-        for (int64_t j = j0; j < j1; j += kernels_.columns) {
-          const int64_t columns = std::min(kernels_.columns, n - j);
-          for (int64_t i = i0; i < i1; i += kernels_.rows) {
-            const int64_t rows = std::min(kernels_.rows, m - i);
-            T* to = out + i * p_.n + j;
-            kernels_.tile(k, packed_a + i * k, packed_b + j * k, to, p_.n, rows, columns, add);
-            if (finish) {
-              finish_rows(to, rows, columns, p_.n, bias ? bias + j * p_.bias_stride : nullptr,
-                          p_.bias_stride, p_.epilogue.relu);
-            }
-          }
+  /// m × n of the results, for a part of the sum.
+  struct Block {
+    const T *a, *b, *packed_b;
+    int64_t packed;  // the column from which on b is packed
+    int64_t m, n;
+    GemmTile<T> tile;  // what its tiles have in common
+  };
+
+  void multiply_block(const Block& block, bool parallel) const {
+    const int64_t unit = packs_b_ ? width_ : kernels_.lanes;
+    const int64_t lines = round_up(block.m, kernels_.rows) / kernels_.rows;
+    const int64_t columns = round_up(block.n, unit) / unit;
+    const double share = static_cast<double>(block.m * block.n * block.tile.k) /
+                         static_cast<double>(p_.m * p_.n * p_.k);
+    const auto cost =
+        parallel ? static_cast<int64_t>(static_cast<double>(p_.cost_per_item()) * share) : 0;
+    // Threads share out whichever there is more of: each then reads all of the other operand.
+    if (lines >= columns) {
+      parallel_ranges(lines, cost, [&](int64_t first, int64_t last) {
+        for (int64_t line = first; line < last; line += kGroup) {
+          const int64_t i = line * kernels_.rows;
+          const int64_t end = std::min(line + kGroup, last) * kernels_.rows;
+          multiply_part(block, i, std::min(end, block.m) - i, 0, block.n);
         }
+      });
+    } else {
+      parallel_ranges(columns, cost, [&](int64_t first, int64_t last) {
+        const int64_t j = first * unit;
+        for (int64_t i = 0; i < block.m; i += kGroup * kernels_.rows) {
+          multiply_part(block, i, std::min(kGroup * kernels_.rows, block.m - i), j,
+                        std::min(last * unit, block.n) - j);
+        }
+      });
+    }
+  }
+
+  void multiply_part(const Block& block, int64_t i, int64_t m, int64_t j, int64_t n) const {
+    GemmTile<T> tile = block.tile;
+    tile.a = block.a + i * (packs_a_ ? tile.k : p_.a_row);
+    tile.a_row = packs_a_ ? 1 : p_.a_row;
+    tile.a_inner = packs_a_ ? kernels_.rows : p_.a_inner;
+    tile.a_tile = kernels_.rows * (packs_a_ ? tile.k : p_.a_row);
+    for (const int64_t end = j + n; j < end;) {
+      int64_t columns = std::min(width_, end - j);
+      if (j >= block.packed) {
+        const int64_t panel = j - (j - block.packed) % width_;
+        tile.b = block.packed_b + (panel - block.packed) * tile.k + (j - panel);
+        tile.b_inner = std::min(width_, round_up(block.n - panel, kernels_.lanes));
+        columns = std::min(columns, panel + width_ - j);
+      } else {
+        columns = std::min(columns, block.packed - j);
+        tile.b = block.b + j;
+        tile.b_inner = p_.b_inner;
       }
-    });
+      tile.out = block.tile.out + i * p_.n + j;
+      if (block.tile.bias) tile.bias = block.tile.bias + j;
+      kernels_.tiles(tile, m, columns);
+      j += columns;
+    }
   }
 
   const Product p_;
   const GemmKernels<T>& kernels_;
+  const int64_t width_;  // of a panel of b
   const int64_t items_;
+  bool packs_a_, packs_b_;
   int64_t depth_, rows_, columns_;
-  bool item_in_parallel_;
+  int64_t parts_ = 1;
+  bool in_parallel_;
   int64_t slots_;
 };
 
@@ -294,8 +382,8 @@ bool is_thin_product_possible(const Product& p) {
 
 KernelPtr make_thin_product(const Product& product) { return make_for_dtype<ThinProduct>(product); }
 
-KernelPtr make_packed_product(const Product& product) {
-  return make_for_dtype<PackedProduct>(product);
+KernelPtr make_blocked_product(const Product& product) {
+  return make_for_dtype<BlockedProduct>(product);
 }
 
 }  // namespace cyxwiz::cpu

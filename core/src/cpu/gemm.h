@@ -38,30 +38,17 @@ struct Product {
   int64_t cost_per_item() const;
 };
 
-/// Bias and relu on finished sums: `rows` rows of `columns`, `stride` apart.
-template <class T>
-void finish_rows(T* out, int64_t rows, int64_t columns, int64_t stride, const T* bias,
-                 int64_t bias_stride, bool relu) {
-  for (int64_t i = 0; i < rows; ++i, out += stride) {
-    if (bias) {
-      for (int64_t j = 0; j < columns; ++j) out[j] = out[j] + bias[j * bias_stride];
-    }
-    if (relu) {
-      for (int64_t j = 0; j < columns; ++j) out[j] = out[j] < T{0} ? T{0} : out[j];
-    }
-  }
-}
-
 /// Whether make_thin_product takes it: a matrix whose lines are contiguous one way or the other.
 bool is_thin_product_possible(const Product& product);
 
 /// Row by row of a, without packing: for vectors and the smallest matrices.
 KernelPtr make_thin_product(const Product& product);
 
-/// Blocked and packed; takes any strides and sizes.
-KernelPtr make_packed_product(const Product& product);
+/// In register tiles and cache blocks, packed where that pays; takes any strides and sizes.
+KernelPtr make_blocked_product(const Product& product);
 
-/// float32 through oneDNN; no size may be 0, and m must be above 1.
+/// float32 with operands rounded to bfloat16, through oneDNN; no size may be 0, and m must be above
+/// 1.
 KernelPtr make_onednn_product(const Product& product);
 
 }  // namespace cyxwiz::cpu

@@ -82,50 +82,138 @@ void pack(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t 
 }
 
 template <class T>
-void tile(int64_t k, const T* a, const T* b, T* out, int64_t out_stride, int64_t m, int64_t n,
-          bool add) {
-  using V = Vector<T>;
-  constexpr int kColumns = kTileVectors * kLanes<T>;
-  V sum[kTileRows][kTileVectors] = {};
-  for (int64_t e = 0; e < k; ++e) {
-    V column[kTileVectors];
-#pragma GCC unroll 8
-    for (int j = 0; j < kTileVectors; ++j) column[j] = load<V>(b + j * kLanes<T>);
-#pragma GCC unroll 8
-    for (int i = 0; i < kTileRows; ++i) {
-#pragma GCC unroll 8
-      for (int j = 0; j < kTileVectors; ++j) sum[i][j] += column[j] * a[i];
+void pack_a(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {
+  pack<kTileRows>(from, count, line_stride, k, stride, to);
+}
+
+template <int Vectors, class T>
+void pack_last(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride,
+               T* to) {
+  if constexpr (Vectors > 1) {
+    if (count <= (Vectors - 1) * kLanes<T>) {
+      return pack_last<Vectors - 1>(from, count, line_stride, k, stride, to);
     }
-    a += kTileRows;
-    b += kColumns;
   }
-  if (m == kTileRows && n == kColumns) {
+  pack<Vectors * kLanes<T>>(from, count, line_stride, k, stride, to);
+}
+
+template <class T>
+void pack_b(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {
+  constexpr int kColumns = kTileVectors * kLanes<T>;
+  const int64_t whole = count / kColumns * kColumns;
+  pack<kColumns>(from, whole, line_stride, k, stride, to);
+  if (whole < count) {
+    pack_last<kTileVectors>(from + whole * line_stride, count - whole, line_stride, k, stride,
+                            to + whole * k);
+  }
+}
+
+/// Writes a tile's sums where they are fewer columns than vectors hold.
+template <class T>
+__attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, int64_t width,
+                                           int64_t rows, int64_t n) {
+  for (int64_t i = 0; i < rows; ++i, sums += width) {
+    T* const out = t.out + i * t.out_row;
+    for (int64_t j = 0; j < n; ++j) {
+      T v = t.add ? out[j] + sums[j] : sums[j];
+      if (t.bias) v += t.bias[j];
+      out[j] = t.relu && v < T{0} ? T{0} : v;
+    }
+  }
+}
+
+/// `Rows` rows, and n columns that need `Vectors` vectors.
+template <int Rows, int Vectors, class T>
+void tile(const GemmTile<T>& t, int64_t n) {
+  using V = Vector<T>;
+  constexpr int kColumns = Vectors * kLanes<T>;
+  V sum[Rows][Vectors] = {};
+  const T *a = t.a, *b = t.b;
+  // The results' lines are on their way while the sums are computed.
 #pragma GCC unroll 8
-    for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
-      for (int j = 0; j < kTileVectors; ++j) {
-        T* to = out + i * out_stride + j * kLanes<T>;
-        store(to, add ? load<V>(to) + sum[i][j] : sum[i][j]);
+    for (int j = 0; j < Vectors; ++j) __builtin_prefetch(t.out + i * t.out_row + j * kLanes<T>, 1);
+  }
+  for (int64_t e = 0; e < t.k; ++e) {
+    V line[Vectors];
+#pragma GCC unroll 8
+    for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) {
+      const T factor = a[i * t.a_row];
+#pragma GCC unroll 8
+      for (int j = 0; j < Vectors; ++j) sum[i][j] += line[j] * factor;
+    }
+    a += t.a_inner;
+    b += t.b_inner;
+  }
+  if (n < kColumns) {
+    T sums[Rows * kColumns];
+    std::memcpy(sums, sum, sizeof(sums));
+    return finish_edge(t, sums, kColumns, Rows, n);
+  }
+  if (t.add) {
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Vectors; ++j) {
+        sum[i][j] = load<V>(t.out + i * t.out_row + j * kLanes<T>) + sum[i][j];
       }
     }
-    return;
   }
-  T whole[kTileRows][kColumns];
+  if (t.bias) {
 #pragma GCC unroll 8
-  for (int i = 0; i < kTileRows; ++i) {
+    for (int j = 0; j < Vectors; ++j) {
+      const V bias = load<V>(t.bias + j * kLanes<T>);
 #pragma GCC unroll 8
-    for (int j = 0; j < kTileVectors; ++j) store(&whole[i][j * kLanes<T>], sum[i][j]);
+      for (int i = 0; i < Rows; ++i) sum[i][j] += bias;
+    }
   }
-  for (int64_t i = 0; i < m; ++i) {
-    T* to = out + i * out_stride;
-    for (int64_t j = 0; j < n; ++j) to[j] = add ? to[j] + whole[i][j] : whole[i][j];
+  if (t.relu) {
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = sum[i][j] < T{0} ? V{} : sum[i][j];
+    }
   }
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < Vectors; ++j) store(t.out + i * t.out_row + j * kLanes<T>, sum[i][j]);
+  }
+}
+
+/// m rows: tiles of `Rows`, then of half as many each time.
+template <int Rows, int Vectors, class T>
+void row_tiles(GemmTile<T> t, int64_t m, int64_t n) {
+  for (; m >= Rows; m -= Rows) {
+    tile<Rows, Vectors>(t, n);
+    t.a += Rows == kTileRows ? t.a_tile : Rows * t.a_row;
+    t.out += Rows * t.out_row;
+  }
+  if constexpr (Rows > 1) {
+    if (m > 0) row_tiles<Rows / 2, Vectors>(t, m, n);
+  }
+}
+
+template <int Vectors, class T>
+void tiles_of(const GemmTile<T>& t, int64_t m, int64_t n) {
+  if constexpr (Vectors > 1) {
+    if (n <= (Vectors - 1) * kLanes<T>) return tiles_of<Vectors - 1>(t, m, n);
+  }
+  row_tiles<kTileRows, Vectors>(t, m, n);
+}
+
+template <class T>
+void tiles(const GemmTile<T>& t, int64_t m, int64_t n) {
+  tiles_of<kTileVectors>(t, m, n);
 }
 
 /// `combine` for columns that fill `Count` vectors of `Lanes` lanes.
 template <int Lanes, int Count, class T>
 inline void combine_block(int64_t k, const T* v, int64_t v_stride, const T* p, int64_t p_stride,
-                          T* out, bool add) {
+                          T* out) {
   using V = Vector<T, Lanes>;
   V sum[Count] = {};
   for (int64_t e = 0; e < k; ++e) {
@@ -134,42 +222,47 @@ inline void combine_block(int64_t k, const T* v, int64_t v_stride, const T* p, i
     for (int j = 0; j < Count; ++j) sum[j] += load<V>(p + e * p_stride + j * Lanes) * factor;
   }
 #pragma GCC unroll 8
-  for (int j = 0; j < Count; ++j) {
-    T* to = out + j * Lanes;
-    store(to, add ? load<V>(to) + sum[j] : sum[j]);
-  }
+  for (int j = 0; j < Count; ++j) store(out + j * Lanes, sum[j]);
 }
 
 /// The last n < 2 · Lanes columns: vectors of half the width each time.
 template <int Lanes, class T>
 inline void combine_rest(int64_t k, const T* v, int64_t v_stride, const T* p, int64_t p_stride,
-                         int64_t n, T* out, bool add) {
+                         int64_t n, T* out) {
   if (n >= Lanes) {
-    combine_block<Lanes, 1>(k, v, v_stride, p, p_stride, out, add);
+    combine_block<Lanes, 1>(k, v, v_stride, p, p_stride, out);
     p += Lanes, out += Lanes, n -= Lanes;
   }
   if constexpr (Lanes > 1) {
-    if (n > 0) combine_rest<Lanes / 2>(k, v, v_stride, p, p_stride, n, out, add);
+    if (n > 0) combine_rest<Lanes / 2>(k, v, v_stride, p, p_stride, n, out);
+  }
+}
+
+/// Blocks of `Count` vectors, then of half as many each time.
+template <int Count, class T>
+inline void combine_blocks(int64_t k, const T* v, int64_t v_stride, const T* p, int64_t p_stride,
+                           int64_t n, T* out) {
+  constexpr int kWidth = Count * kLanes<T>;
+  for (; n >= kWidth; n -= kWidth, p += kWidth, out += kWidth) {
+    combine_block<kLanes<T>, Count>(k, v, v_stride, p, p_stride, out);
+  }
+  if (n == 0) return;
+  if constexpr (Count > 2) {
+    combine_blocks<Count / 2>(k, v, v_stride, p, p_stride, n, out);
+  } else {
+    combine_rest<kLanes<T>>(k, v, v_stride, p, p_stride, n, out);
   }
 }
 
 template <class T>
 void combine(int64_t k, const T* v, int64_t v_stride, const T* p, int64_t p_stride, int64_t n,
-             T* out, bool add) {
-  constexpr int kWide = 8 * kLanes<T>, kMiddle = 2 * kLanes<T>;
-  int64_t j = 0;
-  for (; j + kWide <= n; j += kWide) {
-    combine_block<kLanes<T>, 8>(k, v, v_stride, p + j, p_stride, out + j, add);
-  }
-  for (; j + kMiddle <= n; j += kMiddle) {
-    combine_block<kLanes<T>, 2>(k, v, v_stride, p + j, p_stride, out + j, add);
-  }
-  if (j < n) combine_rest<kLanes<T>>(k, v, v_stride, p + j, p_stride, n - j, out + j, add);
+             T* out) {
+  combine_blocks<8>(k, v, v_stride, p, p_stride, n, out);
 }
 
 /// `dot` for `Lines` lines at once. A line's result does not depend on how many go together.
 template <int Lines, class T>
-inline void dot_lines(int64_t k, const T* v, const T* p, int64_t p_stride, T* out, bool add) {
+inline void dot_lines(int64_t k, const T* v, const T* p, int64_t p_stride, T* out) {
   using V = Vector<T>;
   V even[Lines] = {}, odd[Lines] = {};
   int64_t e = 0;
@@ -195,28 +288,46 @@ inline void dot_lines(int64_t k, const T* v, const T* p, int64_t p_stride, T* ou
     }
     T rest{};
     for (int64_t i = e; i < k; ++i) rest += v[i] * p[line * p_stride + i];
-    out[line] = add ? out[line] + (sums[0] + rest) : sums[0] + rest;
+    out[line] = sums[0] + rest;
   }
 }
 
 template <class T>
-void dot(int64_t k, const T* v, const T* p, int64_t p_stride, int64_t n, T* out, bool add) {
+void dot(int64_t k, const T* v, const T* p, int64_t p_stride, int64_t n, T* out) {
   constexpr int kLines = 4;
   int64_t j = 0;
   for (; j + kLines <= n; j += kLines) {
-    dot_lines<kLines>(k, v, p + j * p_stride, p_stride, out + j, add);
+    dot_lines<kLines>(k, v, p + j * p_stride, p_stride, out + j);
   }
-  for (; j < n; ++j) dot_lines<1>(k, v, p + j * p_stride, p_stride, out + j, add);
+  for (; j < n; ++j) dot_lines<1>(k, v, p + j * p_stride, p_stride, out + j);
 }
 
 template <class T>
-constexpr GemmKernels<T> kKernels = {kTileRows,
-                                     kTileVectors * kLanes<T>,
-                                     pack<kTileRows, T>,
-                                     pack<kTileVectors * kLanes<T>, T>,
-                                     tile<T>,
-                                     combine<T>,
-                                     dot<T>};
+void finish(const GemmFinish<T>& f, const T* from, T* out, int64_t rows, int64_t columns,
+            int64_t row) {
+  for (int64_t i = 0; i < rows; ++i, from += row, out += row) {
+    for (int64_t part = 1; part < f.parts; ++part) {
+      const T* const sum = part == 1 ? from : out;
+      const T* const more = from + part * f.part_stride;
+#pragma omp simd
+      for (int64_t j = 0; j < columns; ++j) out[j] = sum[j] + more[j];
+    }
+    if (f.bias && f.bias_stride == 1) {
+#pragma omp simd
+      for (int64_t j = 0; j < columns; ++j) out[j] += f.bias[j];
+    } else if (f.bias) {
+      for (int64_t j = 0; j < columns; ++j) out[j] += f.bias[j * f.bias_stride];
+    }
+    if (f.relu) {
+#pragma omp simd
+      for (int64_t j = 0; j < columns; ++j) out[j] = out[j] < T{0} ? T{0} : out[j];
+    }
+  }
+}
+
+template <class T>
+constexpr GemmKernels<T> kKernels = {kTileRows, kTileVectors, kLanes<T>, pack_a<T>, pack_b<T>,
+                                     tiles<T>,  combine<T>,   dot<T>,    finish<T>};
 
 constexpr GemmTable kTable = {kKernels<float>, kKernels<double>, kKernels<int32_t>,
                               kKernels<int64_t>};

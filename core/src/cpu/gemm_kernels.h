@@ -5,32 +5,60 @@
 
 namespace cyxwiz::cpu {
 
+/// A tile of a product: out[i][j] = Σ_e a[i][e] · b[e][j] (+ out[i][j]) (+ bias[j]), then relu. The
+/// rows of b and of out are contiguous.
+template <class T>
+struct GemmTile {
+  int64_t k = 0;
+  const T* a = nullptr;
+  int64_t a_row = 0, a_inner = 0;
+  int64_t a_tile = 0;  ///< from the rows of one register tile to those of the next
+  const T* b = nullptr;
+  int64_t b_inner = 0;
+  T* out = nullptr;
+  int64_t out_row = 0;
+  const T* bias = nullptr;  ///< null for none
+  bool add = false, relu = false;
+};
+
+/// What follows finished sums.
+template <class T>
+struct GemmFinish {
+  int64_t parts = 1, part_stride = 0;
+  const T* bias = nullptr;  ///< null for none
+  int64_t bias_stride = 1;
+  bool relu = false;
+};
+
 /// Loops over packed or plain operands of one element type, for one instruction set.
 template <class T>
 struct GemmKernels {
-  /// The register tile: `rows` of a by `columns` of b.
-  int64_t rows;
-  int64_t columns;
+  /// The register tile: `rows` of a by `vectors` of `lanes` columns of b.
+  int64_t rows, vectors, lanes;
 
   /// Copies `count` lines of `k` elements (line stride and element stride given) into panels of
-  /// `rows` (for a) or `columns` (for b) interleaved lines: panel[e][line]. Missing lines are
-  /// zeros.
+  /// `rows` interleaved lines: panel[e][line]. Missing lines of the last one are zeros.
   void (*pack_a)(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride,
                  T* to);
+  /// The same into panels of `vectors` · `lanes` lines, but for the last, which is only as many
+  /// vectors wide as its lines need.
   void (*pack_b)(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride,
                  T* to);
 
-  /// out[i][j] for i < m <= rows and j < n <= columns: the product of a panel of a and one of b,
-  /// both 64-byte aligned, added to what is there if `add`.
-  void (*tile)(int64_t k, const T* a, const T* b, T* out, int64_t out_stride, int64_t m, int64_t n,
-               bool add);
+  /// Computes `m` rows and `n` <= `vectors` · `lanes` columns. Reads b in whole vectors.
+  void (*tiles)(const GemmTile<T>& tile, int64_t m, int64_t n);
 
-  /// out[j] = Σ_e v[e · v_stride] · p[e · p_stride + j], j < n, plus what is there if `add`.
+  /// out[j] = Σ_e v[e · v_stride] · p[e · p_stride + j], j < n.
   void (*combine)(int64_t k, const T* v, int64_t v_stride, const T* p, int64_t p_stride, int64_t n,
-                  T* out, bool add);
+                  T* out);
 
-  /// out[j] = Σ_e v[e] · p[j · p_stride + e], j < n, plus what is there if `add`.
-  void (*dot)(int64_t k, const T* v, const T* p, int64_t p_stride, int64_t n, T* out, bool add);
+  /// out[j] = Σ_e v[e] · p[j · p_stride + e], j < n.
+  void (*dot)(int64_t k, const T* v, const T* p, int64_t p_stride, int64_t n, T* out);
+
+  /// out[i][j] = Σ_part from[part][i][j], in the parts' order, then bias and relu; `from`, whose
+  /// parts lie `part_stride` apart, may be `out`. `row`: the stride of both.
+  void (*finish)(const GemmFinish<T>& finish, const T* from, T* out, int64_t rows, int64_t columns,
+                 int64_t row);
 };
 
 struct GemmTable {

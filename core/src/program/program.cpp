@@ -1,5 +1,8 @@
 #include "cyxwiz/program.h"
 
+#include <algorithm>
+#include <bit>
+#include <chrono>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -19,6 +22,7 @@ thread_local Tracing* innermost = nullptr;
 struct Parameter {
   Shape shape;
   DType dtype;
+  bool operator==(const Parameter& other) const = default;
 };
 
 /// Evaluates what a traced graph computes from constants alone, so that it runs once and not at
@@ -95,6 +99,8 @@ struct Program::State {
   // Scratch of one run at a time, kept so that the steady state allocates nothing.
   std::vector<Argument> arguments;
   std::vector<Result> outcome;
+
+  Repeated run(std::span<Tensor> arguments, const Repeat& how);
 
   Executable& ready() {
     const uint64_t now = device->backend->epoch();
@@ -178,7 +184,23 @@ Program::Program(std::span<const Tensor> inputs, std::span<const Tensor> outputs
 Program::~Program() = default;
 
 std::vector<Tensor> Program::operator()(std::span<Tensor> arguments) {
-  State& state = *state_;
+  return state_->run(arguments, {}).outputs;
+}
+
+Program::Repeated Program::repeat(std::span<Tensor> arguments, const Repeat& how) {
+  const std::vector<Parameter>&from = state_->results, &to = state_->parameters;
+  if (how.counter >= to.size() || to[how.counter].dtype != DType::kInt64 ||
+      to[how.counter].shape.rank() != 0) {
+    throw DTypeError("Program.repeat: the counter must be an argument that is one int64");
+  }
+  if (from.size() > to.size() || !std::equal(from.rbegin(), from.rend(), to.rbegin())) {
+    throw ShapeError("Program.repeat: the outputs don't fit the last inputs");
+  }
+  return state_->run(arguments, how);
+}
+
+Program::Repeated Program::State::run(std::span<Tensor> arguments, const Repeat& how) {
+  State& state = *this;
   if (arguments.size() != state.parameters.size()) {
     throw ValueError("a Program of " + std::to_string(state.parameters.size()) + " inputs got " +
                      std::to_string(arguments.size()));
@@ -237,22 +259,36 @@ std::vector<Tensor> Program::operator()(std::span<Tensor> arguments) {
     argument.buffer = only_handle ? std::move(node.buffer) : node.buffer;
     if (state.graph.donated[i]) arguments[i] = Tensor();
   }
-  for (size_t i = 0; i < state.streams; ++i) {
-    const Tensor stream = draw_stream();
-    given.push_back({stream.node()->buffer, stream.node()->offset, {}});
-  }
+  const size_t inputs = given.size(), first_state = inputs - state.results.size();
+  given.resize(inputs + state.streams);
   given.insert(given.end(), state.constants.begin(), state.constants.end());
   outcome.resize(state.results.size());
-  state.ready().run(given, outcome);
-
-  std::vector<Tensor> results;
-  results.reserve(state.results.size());
+  Executable& executable = state.ready();
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  Repeated repeated;
+  for (;;) {
+    for (size_t i = 0; i < state.streams; ++i) {
+      const Tensor stream = draw_stream();
+      given[inputs + i] = {stream.node()->buffer, stream.node()->offset, {}};
+    }
+    executable.run(given, outcome);
+    repeated.runs += 1;
+    if (repeated.runs >= how.times) break;
+    if (std::chrono::duration<double>(Clock::now() - start).count() >= how.seconds) break;
+    for (size_t i = 0; i < outcome.size(); ++i) {
+      given[first_state + i] = {std::move(outcome[i].buffer), outcome[i].offset, {}};
+    }
+    std::array<std::byte, 8>& counter = given[how.counter].immediate;
+    counter = std::bit_cast<std::array<std::byte, 8>>(std::bit_cast<int64_t>(counter) + how.step);
+  }
+  repeated.outputs.reserve(state.results.size());
   for (size_t i = 0; i < state.results.size(); ++i) {
     Result& result = outcome[i];
-    results.push_back(from_buffer(std::move(result.buffer), result.offset, state.results[i].shape,
-                                  state.results[i].dtype));
+    repeated.outputs.push_back(from_buffer(std::move(result.buffer), result.offset,
+                                           state.results[i].shape, state.results[i].dtype));
   }
-  return results;
+  return repeated;
 }
 
 const std::vector<bool>& Program::donated() const { return state_->graph.donated; }

@@ -815,6 +815,10 @@ NOT_OPERATIONS = {
     "evaluate",
     "grad",
     "placeholder",
+    "plain_signature",
+    # precision of products: test_precision.py
+    "get_matmul_precision",
+    "set_matmul_precision",
     # instructions of Programs, for backends: test_backends.py, test_conformance.py
     "op_names",
     "record",

@@ -815,6 +815,7 @@ NOT_OPERATIONS = {
     "evaluate",
     "grad",
     "placeholder",
+    "is_same",
     "plain_signature",
     # precision of products: test_precision.py
     "get_matmul_precision",

@@ -2,10 +2,14 @@
 
 #include <cxxabi.h>
 #include <nanobind/ndarray.h>
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <string>
 
 using cyxwiz::DType;
@@ -218,8 +222,8 @@ Tensor from_numpy(nb::handle array) {
 }
 
 void evaluate_without_gil(std::span<const Tensor> tensors) {
-  // The automatic trigger may come while a binding has released it already.
-  if (!PyGILState_Check()) return cyxwiz::evaluate(tensors);
+  const auto is_computed = [](const Tensor& tensor) { return tensor.is_computed(); };
+  if (std::all_of(tensors.begin(), tensors.end(), is_computed)) return;
   const GilRelease release;
   cyxwiz::evaluate(tensors);
 }
@@ -232,33 +236,73 @@ Tensor move_without_gil(const Tensor& tensor, const cyxwiz::Device* device) {
 
 namespace {
 
-/// An array that shares the Tensor's memory, for NumPy or for any consumer of DLPack.
-template <class Framework>
-nb::object share_with(const Tensor& elsewhere) {
-  const Tensor tensor = move_without_gil(elsewhere, cyxwiz::host_device());
-  evaluate_without_gil({&tensor, 1});
-  // The array's base keeps the value alive, also after the Tensor was rebound.
-  auto* owner = new Tensor(tensor);  // NOLINT: the capsule below owns it
-  const nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
+/// Keeps the value alive for an array that shares its memory, also after the Tensor was rebound.
+nb::capsule owner_of(const Tensor& tensor) {
+  return nb::capsule(std::make_unique<Tensor>(tensor).release(),
+                     [](void* p) noexcept { delete static_cast<Tensor*>(p); });
+}
+
+/// On the host, and computed.
+Tensor at_hand(const Tensor& tensor) {
+  const Tensor here = move_without_gil(tensor, cyxwiz::host_device());
+  evaluate_without_gil({&here, 1});
+  return here;
+}
+
+int numpy_type(DType t) {
+  switch (t) {
+    case DType::kBool:
+      return NPY_BOOL;
+    case DType::kUInt8:
+      return NPY_UINT8;
+    case DType::kInt8:
+      return NPY_INT8;
+    case DType::kInt16:
+      return NPY_INT16;
+    case DType::kInt32:
+      return NPY_INT32;
+    case DType::kInt64:
+      return NPY_INT64;
+    case DType::kFloat32:
+      return NPY_FLOAT32;
+    case DType::kFloat64:
+      return NPY_FLOAT64;
+  }
+  return NPY_NOTYPE;
+}
+
+}  // namespace
+
+// Through NumPy's own C API: by the buffer protocol it would take NumPy three times as long to find
+// out what it is given, and small reads would be slower than PyTorch's.
+nb::object to_numpy(const Tensor& tensor) {
+  if (PyArray_ImportNumPyAPI() < 0) throw nb::python_error();
+  const Tensor here = at_hand(tensor);
+  npy_intp shape[cyxwiz::kMaxRank];
+  std::copy(here.shape().begin(), here.shape().end(), shape);
+  nb::object array = nb::steal(PyArray_New(
+      &PyArray_Type, here.rank(), shape, numpy_type(here.dtype()), nullptr,
+      const_cast<void*>(here.data()), 0, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED, nullptr));
+  if (!array.is_valid()) throw nb::python_error();
+  auto* fresh = reinterpret_cast<PyArrayObject*>(array.ptr());
+  if (PyArray_SetBaseObject(fresh, owner_of(here).release().ptr()) < 0) throw nb::python_error();
+  return array;
+}
+
+nb::object to_dlpack(const Tensor& tensor) {
+  const Tensor here = at_hand(tensor);
   size_t shape[cyxwiz::kMaxRank];
-  for (int i = 0; i < tensor.rank(); ++i) shape[i] = static_cast<size_t>(tensor.shape()[i]);
-  const DType t = tensor.dtype();
+  std::copy(here.shape().begin(), here.shape().end(), shape);
+  const DType t = here.dtype();
   const nb::dlpack::dtype_code code = t == DType::kBool        ? nb::dlpack::dtype_code::Bool
                                       : t == DType::kUInt8     ? nb::dlpack::dtype_code::UInt
                                       : cyxwiz::is_floating(t) ? nb::dlpack::dtype_code::Float
                                                                : nb::dlpack::dtype_code::Int;
   const nb::dlpack::dtype dtype{static_cast<uint8_t>(code),
                                 static_cast<uint8_t>(cyxwiz::item_size(t) * 8), 1};
-  const auto rank = static_cast<size_t>(tensor.rank());
-  return nb::cast(
-      nb::ndarray<Framework, nb::ro>(tensor.data(), rank, shape, capsule, nullptr, dtype));
+  return nb::cast(nb::ndarray<nb::array_api, nb::ro>(here.data(), static_cast<size_t>(here.rank()),
+                                                     shape, owner_of(here), nullptr, dtype));
 }
-
-}  // namespace
-
-nb::object to_numpy(const Tensor& tensor) { return share_with<nb::numpy>(tensor); }
-
-nb::object to_dlpack(const Tensor& tensor) { return share_with<nb::array_api>(tensor); }
 
 DType to_dtype(nb::handle object) {
   if (nb::isinstance<PyDType>(object)) return nb::cast<const PyDType&>(object).value;

@@ -2,6 +2,8 @@
 #include "convert.h"
 #include "cyxwiz/error.h"
 
+using cyxwiz::Tensor;
+
 namespace {
 
 /// Makes the Python class `name(base)` and turns the C++ error into it.
@@ -20,7 +22,12 @@ NB_MODULE(_core, m) {
   bind_error<cyxwiz::DeviceError>(m, "DeviceError", PyExc_RuntimeError);
   bind_error<cyxwiz::OutOfMemoryError>(m, "OutOfMemoryError", PyExc_MemoryError);
   bind_error<cyxwiz::TracingError>(m, "TracingError", PyExc_RuntimeError);
-  cyxwiz::set_trigger(evaluate_without_gil);
+  cyxwiz::set_trigger([](const Tensor& tensor) {
+    // It may come while a binding has released the GIL already.
+    if (!PyGILState_Check()) return cyxwiz::evaluate_if_large(tensor);
+    const GilRelease release;
+    cyxwiz::evaluate_if_large(tensor);
+  });
   bind_devices(m);
   bind_backends(m);
   bind_tensor(m);

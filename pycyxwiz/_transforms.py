@@ -164,13 +164,9 @@ class Compiled(Generic[P, R]):
         result: R = trace(leaves)
         return result
 
-    def trace(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Trace:
+    def trace(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Trace:
         """The trace for these arguments, made if there is none; their leaves go into ``leaves``."""
         key = self._key(args, kwargs, leaves)
-        device = None
-        if not any(type(leaf) is Tensor for leaf in leaves):
-            device = _device(leaves, args, kwargs)
-            key = (key, device)
         trace = self._traces.get(key)
         if trace is not None and not trace.is_stale():
             trace.used = next(_clock)
@@ -179,8 +175,6 @@ class Compiled(Generic[P, R]):
             trace = self._make(args, kwargs, leaves)
         # Tracing may have given an optimizer its state, and so changed its stamp.
         key = self._key(args, kwargs, [])
-        if device is not None:
-            key = (key, device)
         self._traces[key] = trace
         compiled = weakref.ref(self)
 
@@ -194,7 +188,7 @@ class Compiled(Generic[P, R]):
             self._traces.pop(oldest[0], None)
         return trace
 
-    def _key(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Hashable:
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Hashable:
         if not (self._static_names or kwargs):
             plain = _core.plain_signature(tuple(args), leaves)
             if plain is not None:
@@ -208,6 +202,8 @@ class Compiled(Generic[P, R]):
             argument = kwargs[name]
             parts.append(name)
             parts.append(_static_key(argument) if static else signature(argument, leaves))
+        if not any(isinstance(leaf, Tensor) for leaf in leaves):
+            parts.append(_device(leaves, args, kwargs))
         return tuple(parts)
 
     def _make(self, args: Sequence[Any], kwargs: dict[str, Any], leaves: list[Any]) -> Trace:

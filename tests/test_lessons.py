@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -47,6 +48,26 @@ def test_a_loop_that_never_reads_stays_bounded():
         x = x * 0.999 + 0.001
     assert cx.memory.stats()["allocated"] - before < 50 * 256 * 256 * 4
     assert x.mean().item() == pytest.approx(1, rel=1e-3)
+
+
+def test_a_loop_that_never_reads_keeps_little_memory_that_it_alone_needs():
+    made = []
+    total, most = cx.Tensor(0.0), 0
+    for _ in range(12):
+        numbers = np.zeros(25_000_000, np.float32)  # 100 MB of zeros: never resident
+        made.append(weakref.ref(numbers))
+        total = total + cx.from_numpy(numbers).sum()
+        most = max(most, sum(array() is not None for array in made))
+    assert most <= 4
+    assert total.item() == 0
+
+
+def test_a_chain_on_large_arrays_stays_one_program():
+    x = cx.from_numpy(np.zeros(75_000_000, np.float32))  # 300 MB
+    before = cx.memory.stats()["allocated"]
+    y = cx.sqrt(x * x + x) * 2 + x  # nothing of it is computed before it is asked for
+    assert cx.memory.stats()["allocated"] - before < 1_000_000
+    del y
 
 
 def test_a_changed_scalar_a_string_or_a_last_short_batch_does_not_recompile_every_time():

@@ -30,6 +30,8 @@ class Tensor {
   bool defined() const { return node_ != nullptr; }
   /// Does it depend on a placeholder, so that it has no value outside a Program?
   bool is_traced() const;
+  /// Does it have its value? If not, another thread may be computing it right now.
+  bool is_computed() const;
 
   /// The elements, row-major and dense, evaluated now. Throws DeviceError where they lie on a
   /// device that the host can't reach: bring them with to(x, host_device()).
@@ -60,9 +62,13 @@ Tensor to(const Tensor& x, const Device* device);
 /// A Tensor of `buffer`, dense from `offset` bytes on, without a copy.
 Tensor from_buffer(BufferPtr buffer, int64_t offset, const Shape& shape, DType dtype);
 
-/// What the automatic trigger calls instead of evaluate(): for a host language with a lock of its
-/// own, which must not be held while Programs run.
-using Trigger = void (*)(std::span<const Tensor>);
+/// Evaluates a Tensor whose pending graph is long, or keeps much memory alive that nobody else
+/// needs: what bounds loops that never read.
+void evaluate_if_large(const Tensor& tensor);
+
+/// What recording calls instead of evaluate_if_large() where a graph may have grown large: for a
+/// host language with a lock of its own, which must not be held while Programs run.
+using Trigger = void (*)(const Tensor&);
 void set_trigger(Trigger trigger);
 
 /// Evaluates them together: what they share is computed once.

@@ -9,12 +9,7 @@
 namespace cyxwiz {
 namespace {
 
-// The automatic trigger: a pending chain this long, or one that keeps this much memory alive, is
-// evaluated where it stands, so that a loop that never reads stays bounded.
-constexpr int32_t kLongestPending = 200;
-constexpr int64_t kMostHeld = int64_t{256} << 20;
-
-std::atomic<Trigger> trigger = evaluate;
+std::atomic<Trigger> trigger = evaluate_if_large;
 
 }  // namespace
 
@@ -56,7 +51,7 @@ Tensor record(Op op, DType dtype, const Shape& shape, std::initializer_list<Tens
   node->shape = shape;
   node->attributes = std::move(attributes);
   int32_t depth = 0;
-  int64_t held = 0, added = 0;
+  int64_t held = 0;
   bool all_weak = inputs.size() > 0;
   for (const Tensor& tensor : inputs) {
     const NodePtr& input = tensor.node();
@@ -74,20 +69,20 @@ Tensor record(Op op, DType dtype, const Shape& shape, std::initializer_list<Tens
     all_weak &= input->weak;
     const int32_t below = input->depth.load(std::memory_order_relaxed);
     depth = std::max(depth, below);
-    held = std::max(held, input->held_bytes.load(std::memory_order_relaxed));
-    if (below == 0) added += element_count(input->shape) * item_size(input->dtype);
+    const int64_t more = below == 0 ? element_count(input->shape) * item_size(input->dtype)
+                                    : input->held_bytes.load(std::memory_order_relaxed);
+    held = std::min(held + more, int64_t{1} << 60);
     node->inputs[node->input_count++] = input;
   }
   // Only a traced number stays weak: outside a trace, what was computed has the dtype it has.
   node->weak = all_weak && node->traced;
   if (!node->device) node->device = default_device();
   depth += 1;
-  held += added;
   node->depth.store(depth, std::memory_order_relaxed);
   node->held_bytes.store(held, std::memory_order_relaxed);
   Tensor result(std::move(node));
   if (depth >= kLongestPending || held >= kMostHeld) {
-    if (!result.node()->traced && !Tracing::current()) trigger.load()({&result, 1});
+    if (!result.node()->traced && !Tracing::current()) trigger.load()(result);
   }
   return result;
 }

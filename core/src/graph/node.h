@@ -28,7 +28,7 @@ struct Node : std::enable_shared_from_this<Node> {
   uint8_t input_count = 0;
   /// The longest pending chain below it; 0 once evaluated. Read while others evaluate: atomic.
   std::atomic<int32_t> depth = 0;
-  /// Memory that it keeps alive while it is pending, estimated.
+  /// At least the memory of the leaves below it while it is pending: what is shared counts again.
   std::atomic<int64_t> held_bytes = 0;
   const Device* device = nullptr;
   Shape shape;
@@ -59,6 +59,11 @@ struct Node : std::enable_shared_from_this<Node> {
   bool is_leaf() const { return evaluated() || op <= Op::kScalar; }
   std::span<const NodePtr> operands() const { return {inputs.data(), input_count}; }
 };
+
+/// A pending chain this long, or one that keeps this much memory alive, is evaluated where it
+/// stands.
+inline constexpr int32_t kLongestPending = 200;
+inline constexpr int64_t kMostHeld = int64_t{256} << 20;
 
 /// Guards evaluation and derivatives. Held while Programs run: never taken with the GIL held.
 std::recursive_mutex& graph_mutex();

@@ -16,10 +16,11 @@ const Shape& Tensor::shape() const { return node()->shape; }
 DType Tensor::dtype() const { return node()->dtype; }
 const Device* Tensor::device() const { return node()->device; }
 bool Tensor::is_traced() const { return node()->traced; }
+bool Tensor::is_computed() const { return node()->computed.load(std::memory_order_acquire); }
 int64_t Tensor::size() const { return element_count(shape()); }
 
 const void* Tensor::data() const {
-  if (!node()->computed.load(std::memory_order_acquire)) evaluate({this, 1});
+  if (!is_computed()) evaluate({this, 1});
   if (!node_->buffer->data() && size() > 0) {
     throw DeviceError("the elements of a tensor on " + device()->spec() +
                       " are out of the host's reach; move it with .to(\"cpu\")");
@@ -55,7 +56,7 @@ Tensor to(const Tensor& x, const Device* device) {
                       " while its function is traced or differentiated; move it before, and give "
                       "the function what it needs");
   }
-  if (!node.computed.load(std::memory_order_acquire)) evaluate({&x, 1});
+  if (!x.is_computed()) evaluate({&x, 1});
   Result value{node.buffer, node.offset};
   if (x.device() != host_device()) {
     value = x.device()->backend->copy_out(value, x.shape(), x.dtype());

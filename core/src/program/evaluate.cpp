@@ -1,6 +1,8 @@
 // The trigger's work: find the pending graph, look its structure up, run the Program, hand out
 // values.
+#include <algorithm>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
@@ -131,26 +133,48 @@ void store_scalar(Node& node) {
   node.computed.store(true, std::memory_order_release);
 }
 
-/// A vector that keeps its memory from one use on this thread to the next, and that a use within a
-/// use (a Backend may run any Python code) doesn't share.
-template <class T>
+/// The vectors of one run. They keep their memory from one run on this thread to the next, unless
+/// that is a run within a run (a Backend may run any Python code).
+struct Work {
+  Trace trace;
+  std::vector<Argument> arguments;
+  std::vector<Result> results;
+  std::vector<NodePtr> alive;
+
+  void clear() {
+    trace.clear();
+    arguments.clear();
+    results.clear();
+    alive.clear();
+  }
+};
+
 class Scratch {
  public:
-  Scratch() : mine_(std::exchange(kept(), {})) {}
+  Scratch() : kept_(kept()), is_inner_(std::exchange(kept_.in_use, true)) {
+    if (is_inner_) inner_ = std::make_unique<Work>();
+  }
   ~Scratch() {
-    mine_.clear();
-    kept() = std::move(mine_);
+    if (is_inner_) return;
+    kept_.work.clear();
+    kept_.in_use = false;
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  T& operator*() { return mine_; }
+  Work& operator*() { return is_inner_ ? *inner_ : kept_.work; }
 
  private:
-  static T& kept() {
-    thread_local T instance;
+  struct Kept {
+    Work work;
+    bool in_use = false;
+  };
+  static Kept& kept() {
+    thread_local Kept instance;
     return instance;
   }
-  T mine_;
+  Kept& kept_;
+  bool is_inner_;
+  std::unique_ptr<Work> inner_;
 };
 
 void finish(Node& node, Result&& result) {
@@ -166,20 +190,16 @@ void finish(Node& node, Result&& result) {
 }
 
 void run(std::span<Node* const> roots) {
-  Scratch<Trace> trace_scratch;
-  Trace& trace = *trace_scratch;
+  Scratch scratch;
+  auto& [trace, arguments, results, alive] = *scratch;
   walk(roots, trace);
   choose_outputs(trace, roots);
   write_key(trace);
   const Device* device = roots.front()->device;
   Executable& program = cache().find(trace, device);
 
-  Scratch<std::vector<Argument>> argument_scratch;
-  Scratch<std::vector<Result>> result_scratch;
-  std::vector<Argument>& arguments = *argument_scratch;
-  std::vector<Result>& results = *result_scratch;
-  arguments.assign(trace.leaves.size(), {});
-  results.assign(trace.outputs.size(), {});
+  arguments.resize(trace.leaves.size());
+  results.resize(trace.outputs.size());
   for (size_t i = 0; i < trace.leaves.size(); ++i) {
     const Node& leaf = *trace.leaves[i];
     if (leaf.evaluated()) {
@@ -191,8 +211,6 @@ void run(std::span<Node* const> roots) {
   }
   // Keeps every output alive while the first ones let go of their inputs, whatever other threads
   // drop.
-  Scratch<std::vector<NodePtr>> alive_scratch;
-  std::vector<NodePtr>& alive = *alive_scratch;
   for (Node* node : trace.outputs) alive.push_back(node->shared_from_this());
   program.run(arguments, results);
   for (size_t i = 0; i < trace.outputs.size(); ++i)
@@ -220,6 +238,32 @@ void evaluate(std::span<const Tensor> tensors) {
     }
   }
   if (!roots.empty()) run(roots);
+}
+
+void evaluate_if_large(const Tensor& tensor) {
+  const std::lock_guard lock(graph_mutex());
+  Node& node = *tensor.node();
+  if (node.evaluated() || node.is_leaf()) return;
+  if (node.depth < kLongestPending) {
+    // What recording added up may count memory twice, and memory that its owners keep anyway: a
+    // chain on arrays of any size should stay one Program. But what several graphs hold together
+    // looks owned to each of them, so there is a bound for that too.
+    Trace trace;
+    Node* root = &node;
+    walk({&root, 1}, trace);
+    int64_t all = 0, alone = 0;
+    for (const Node* leaf : trace.leaves) {
+      const int64_t bytes = element_count(leaf->shape) * item_size(leaf->dtype);
+      all += bytes;
+      if (leaf->weak_from_this().use_count() <= leaf->uses) alone += bytes;
+    }
+    const int64_t most = std::max(kMostHeld, node.device->memory_bytes / 8);
+    if (alone < kMostHeld && all < most) {
+      node.held_bytes = all;
+      return;
+    }
+  }
+  evaluate({&tensor, 1});
 }
 
 CacheStats cache_stats() {

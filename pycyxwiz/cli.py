@@ -247,7 +247,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--read, --write and --library are for --sandbox: without it all is allowed"
         )
-    if options.sandbox or options.json or options.timeout or options.memory:
+    budgets = (options.timeout, options.memory)
+    if options.sandbox or options.json or any(budget is not None for budget in budgets):
         return _run_in_a_child(options)
     from .scripting import cells
     from .scripting.script import Script
@@ -297,7 +298,7 @@ def _run_in_a_child(options: argparse.Namespace) -> int:
             print(f"pycyxwiz: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
     except OSError as error:
-        raise UsageError(_cannot_open(options.file, error)) from None
+        raise UsageError(_cannot_open(error.filename or options.file, error)) from None
     except ValueError as error:
         raise UsageError(str(error)) from None
     if options.json:

@@ -19,9 +19,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_MARKER = re.compile(
-    r"%%(?P<kind>markdown|raw)?(?:[ \t]+(?P<title>[^ \t\r\n].*?))?[ \t]*(?=[\r\n]|\Z)"
-)
+_MARKER = re.compile(r"%%(?P<kind>markdown|raw)?(?:[ \t]+(?P<title>[^\r\n]*))?(?=[\r\n]|\Z)")
 _KNOWN_MARKERS = "a cell starts with %%, %% TITLE, %%markdown or %%raw"
 _BOM = "\ufeff"
 _TREE_ONLY = ast.PyCF_ONLY_AST  # as ast.parse, without a frame of its own in tracebacks
@@ -55,7 +53,7 @@ def parse(text: str) -> list[Cell]:
             continue
         if marker or body:
             cells.append(Cell(kind, title, marker, "".join(body), start))
-        kind, title = match["kind"] or "code", match["title"] or ""
+        kind, title = match["kind"] or "code", (match["title"] or "").strip(" \t")
         marker, body, start = line, [], number + 1
     if marker or body:
         cells.append(Cell(kind, title, marker, "".join(body), start))

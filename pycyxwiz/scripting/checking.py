@@ -43,10 +43,12 @@ def check(file: str, *, libraries: Iterable[str] = ()) -> list[Problem]:
     try:
         tree = grammar.compile_cells(grammar.read(file), file)
         compile(tree, file, "exec", dont_inherit=True)
+        folder = os.path.dirname(os.path.realpath(file))
+        problems = [*_imports(tree, folder, frozenset(libraries)), *_calls(tree)]
     except SyntaxError as error:
         return [Problem(error.lineno or 1, "syntax", error.msg)]
-    folder = os.path.dirname(os.path.realpath(file))
-    problems = [*_imports(tree, folder, frozenset(libraries)), *_calls(tree)]
+    except (MemoryError, RecursionError):  # the parser's own way to say it, or ours
+        return [Problem(1, "syntax", "it is nested too deeply")]
     return sorted(set(problems))
 
 

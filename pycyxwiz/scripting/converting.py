@@ -16,7 +16,7 @@ from .cells import Cell
 
 _PY_MARKER = re.compile(r"(?P<hashes>#+) ?(?P<rest>%%(?:[ \t].*)?)(?P<end>[\r\n]*)\Z", re.DOTALL)
 _PY_TYPE = re.compile(
-    r"%%(?P<title>[^\[]*?)[ \t]*\[(?P<kind>markdown|raw|code)\](?P<rest>.*)\Z", re.DOTALL
+    r"%%(?P<title>[^\[]*)\[(?P<kind>markdown|raw|code)\](?P<rest>.*)\Z", re.DOTALL
 )
 _TYPED = re.compile(r"%%(?P<kind>markdown|raw)(?P<rest>.*)\Z", re.DOTALL)
 
@@ -73,7 +73,7 @@ def from_notebook(text: str) -> str:
             raise ValueError(f"nbformat {notebook['nbformat']}: only nbformat 4 is known")
         cells = notebook["cells"]
         return "".join(map(_from_notebook_cell, cells))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f"not a notebook: {error!r}") from None
 
 

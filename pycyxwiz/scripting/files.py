@@ -1,32 +1,65 @@
 """Walks over folders that a hostile script may be writing to."""
 
 import contextlib
+import errno
 import os
 import stat
+import struct
+import sys
 from collections.abc import Iterable, Iterator
+
+_AT_FDCWD, _RESOLVE_NO_SYMLINKS = -100, 4
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # ELOOP: a link stands there by now
 
 
 def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """All that is below ``folder``, with its status; links are never followed.
+    """All that is below ``folder``, a path without links in it, with its status.
 
-    What vanishes during the walk is passed over. Raises ``OSError`` for what can't be looked at: a
-    folder without permissions, a path too long.
+    Links are never followed, also none that takes a folder's place during the walk, and no folder
+    is entered twice, so the walk ends whatever moves about. What vanishes is passed over. Raises
+    ``OSError`` for what can't be looked at: a folder without permissions, a path too long.
     """
     waiting = [folder]
+    entered = set()
     while waiting:
         current = waiting.pop()
         try:
-            with os.scandir(current) as entries:
+            descriptor = _open_folder(current)
+        except OSError as error:
+            if error.errno in _GONE:
+                continue
+            raise
+        try:
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(descriptor) as entries:
                 for entry in entries:
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
-                    yield entry.path, status
+                    path = f"{current}/{entry.name}"
+                    yield path, status
                     if stat.S_ISDIR(status.st_mode):
-                        waiting.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+                        waiting.append(path)
+        finally:
+            os.close(descriptor)
+
+
+def _open_folder(path: str) -> int:
+    """Open a folder whose path holds no link at all; ``ELOOP`` when it does."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    if sys.platform != "linux":
+        return os.open(path, flags | os.O_NOFOLLOW)
+    from .sandbox import kernel
+
+    how = struct.pack("=QQQ", flags, 0, _RESOLVE_NO_SYMLINKS)
+    try:
+        return kernel.call("openat2", _AT_FDCWD, os.fsencode(path), how, len(how))
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
 
 
 def refuse_outside_hard_links(folders: Iterable[str]) -> None:

@@ -25,7 +25,8 @@ _EXIT_SIGNAL = 128
 
 _FORGED_LOOKS = {
     **dict.fromkeys((*range(32), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}"),
-    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys((*range(0x2028, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys((0x061C, 0x200E, 0x200F), "\N{REPLACEMENT CHARACTER}"),
     0x1B: "\N{SYMBOL FOR ESCAPE}",
 }
 for _harmless in "\t\n\r":
@@ -86,9 +87,9 @@ def ending(exit_status: int) -> tuple[str, int, str]:
     if code == 0:
         return "finished", 0, "it finished"
     if code == EXIT_REFUSED:
-        return "refused", code, "it did what the sandbox refuses"
+        return "refused", code, "it ended as a SandboxError ends a script (exit code 126)"
     if code == EXIT_INTERRUPTED:
-        return "interrupted", code, "Ctrl-C"
+        return "interrupted", code, "it ended as Ctrl-C ends a script (exit code 130)"
     return "failed", code, f"it ended with exit code {code}"
 
 

@@ -26,6 +26,8 @@ _CLEAN = {
     "USER": "sandbox",
 }
 
+_FOREVER = 1e9  # seconds, megabytes, files: the kernel's own limits are whole numbers
+
 
 def run(
     file: str | os.PathLike[str],
@@ -85,8 +87,10 @@ def budgets(
     if memory_mb is not None:
         result = result._replace(memory_mb=memory_mb)
     for name, value in result._asdict().items():
-        if value is not None and value <= 0:
-            raise ValueError(f"{name} is {value}: it must be more than 0")
+        if value is not None and not 0 < value < _FOREVER:
+            raise ValueError(
+                f"{name} is {value}: it must be more than 0, and less than {_FOREVER:g}"
+            )
     return result
 
 

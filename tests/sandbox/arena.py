@@ -27,6 +27,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TOKEN = "TOKEN-7f3a91"
 ORDINARY_USER = 65534
+_NO_CACHES = shutil.ignore_patterns("__pycache__")
 _UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--net", "--ipc", "--uts"]
 
 
@@ -149,11 +150,12 @@ class _Targets:
         """Files and folders for one more round of attacks; returns the attacks' configuration."""
         self._round += 1
         base = self.folder / f"round{self._round}"
-        for name in ("private", "private/deep", "read", "outside", "outside/spare", "out"):
+        for name in ("private", "private/deep", "read", "outside", "outside/spare", "out", "code"):
             (base / name).mkdir(parents=True)
         secret = base / "private/secret.txt"
         secret.write_text(TOKEN)
-        (base / "private/spare.txt").write_text(TOKEN)
+        for name in ("spare", "exchanged"):
+            (base / f"private/{name}.txt").write_text(TOKEN)
         (base / "private/deep/deep.txt").write_text(TOKEN)
         (base / "private/secret_module.py").write_text(f"TOKEN = {TOKEN!r}\n")
         with sqlite3.connect(base / "private/secret.db") as database:
@@ -167,9 +169,9 @@ class _Targets:
         for path in [*spare, base / "outside/victim.txt"]:
             path.write_text("untouched")
         (base / "tmp").mkdir()
-        script = base / "attacks.py"
-        shutil.copy(HERE / "attacks.py", script)
-        shutil.copy(HERE / "bombs.py", base / "bombs.py")
+        script = base / "code/storm.py"
+        shutil.copy(HERE / "storm.py", script)
+        shutil.copytree(HERE / "attacks", base / "code/attacks", ignore=_NO_CACHES)
         descriptor = os.open(secret, os.O_RDONLY)
         os.set_inheritable(descriptor, True)
         return {
@@ -177,9 +179,11 @@ class _Targets:
             "script": str(script),
             "secret": str(secret),
             "secret_spare": str(base / "private/spare.txt"),
+            "secret_exchanged": str(base / "private/exchanged.txt"),
             "secret_deep": str(base / "private/deep/deep.txt"),
             "secret_module": str(base / "private/secret_module.py"),
             "secret_db": str(base / "private/secret.db"),
+            "code": str(base / "code"),
             "read": str(base / "read"),
             "out": str(base / "out"),
             "outside": str(base / "outside"),
@@ -248,7 +252,7 @@ def _attack_plainly(task, targets):
     results = {}
     for name in task["names"]:
         config = targets.fresh()
-        command = [sys.executable, config["script"], json.dumps(config), name]
+        command = [sys.executable, "-B", config["script"], json.dumps(config), name]
         try:
             done = subprocess.run(
                 command,
@@ -305,7 +309,7 @@ def _run(task, script, config, arguments, **budgets):
         cells=[],
         sandbox=task["sandbox"],
         limits=limits,
-        read=[config["read"]] if task["sandbox"] else [],
+        read=[config["read"], config["code"]] if task["sandbox"] else [],
         write=[config["out"]] if task["sandbox"] else [],
         startup=False,
         courtesy=task["layer"],
@@ -331,9 +335,9 @@ def _read_results(report, results):
 def _snapshot(config):
     """All that an attack must not change."""
     base = Path(config["base"])
-    paths = [p for part in ("private", "read", "outside") for p in (base / part).rglob("*")]
+    parts = ("private", "read", "outside", "code")
     result = {}
-    for path in [*paths, Path(config["script"])]:
+    for path in (path for part in parts for path in (base / part).rglob("*")):
         status = path.lstat()
         content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         result[str(path)] = (
@@ -371,12 +375,12 @@ def _explode(task, folder):
     results = {}
     for name in task["names"] or BOMBS:
         base = Path(folder) / name
-        config = {"out": str(base / "out"), "read": str(base / "read")}
+        config = {part: str(base / part) for part in ("out", "read", "code")}
         for part in config.values():
             os.makedirs(part)
-        shutil.copy(HERE / "bombs.py", base)
+        shutil.copy(HERE / "bombs.py", config["code"])
         budgets = BOMBS[name].limits if task["sandbox"] else {}
-        report = _run(task, str(base / "bombs.py"), config, [name], **budgets)
+        report = _run(task, config["code"] + "/bombs.py", config, [name], **budgets)
         used, made = _held_below(config["out"])
         results[name] = {
             "won": "WON" in report.stdout[-100:],

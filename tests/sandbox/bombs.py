@@ -5,6 +5,7 @@ Bounded, so that they are harmless where nothing stops them. ``python bombs.py N
 
 # ruff: noqa: PERF203, SIM115
 
+import fcntl
 import importlib
 import mmap
 import os
@@ -41,6 +42,11 @@ def bomb(*endings, **limits):
 def linger():
     """Over budget, but for what is measured now and then: long enough on any machine."""
     time.sleep(3)
+
+
+def end_this_thread():
+    """And not the process: a raw exit, which Python has no name for."""
+    ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
 
 
 @bomb("memory", "failed", memory_mb=64)
@@ -102,14 +108,70 @@ def zip_bomb_read_by_a_library():
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         header = io.BytesIO()
         numpy.lib.format.write_array_header_1_0(
-            header, {"descr": "|u1", "fortran_order": False, "shape": (500 * MB,)}
+            header, {"descr": "|u1", "fortran_order": False, "shape": (300 * MB,)}
         )
         with archive.open("a.npy", "w", force_zip64=True) as member:
             member.write(header.getvalue())
-            for _ in range(500):
+            for _ in range(300):
                 member.write(bytes(MB))
     packed.seek(0)
-    return numpy.load(packed)["a"].size
+    array = numpy.load(packed)["a"]
+    linger()
+    return array.size
+
+
+@bomb("failed", "refused", memory_mb=64)
+def memory_in_shared_zeros():
+    """Reading through a shared mapping of /dev/zero takes memory that is no data of ours."""
+    with open("/dev/zero", "rb") as file:
+        area = mmap.mmap(file.fileno(), 500 * MB, prot=mmap.PROT_READ)
+    for offset in range(0, len(area), 4096):
+        area[offset]
+    linger()
+    return True
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_after_the_first_thread_has_ended():
+    """The numbers in /proc/PID are the first thread's, and gone with it."""
+
+    def outlive():
+        time.sleep(0.5)
+        hoard = [os.urandom(MB) for _ in range(200)]
+        linger()
+        print("WON" if hoard else "", flush=True)
+        os._exit(0)
+
+    threading.Thread(target=outlive).start()
+    end_this_thread()
+
+
+@bomb("memory", memory_mb=64)
+def memory_in_file_locks():
+    """Every other byte of many files locked: the kernel's own memory, without any limit."""
+    held = []
+    for number in range(400):
+        held.append(open(f"locked{number}", "wb"))
+        for offset in range(0, 2000, 2):
+            fcntl.lockf(held[-1], fcntl.LOCK_EX, 1, offset)
+    return held
+
+
+@bomb("failed", "refused", memory_mb=64)
+def memory_in_socket_buffers():
+    import _socket
+
+    pairs = []
+    for _ in range(400):
+        pairs.append(_socket.socketpair())
+        left = pairs[-1][0]
+        left.setblocking(False)
+        try:
+            while True:
+                left.send(bytes(4096))
+        except BlockingIOError:
+            pass
+    return pairs
 
 
 @bomb("threads", "failed", threads=40)
@@ -211,6 +273,37 @@ def deleted_files_held_mapped():
         area[:] = bytes(4 * MB)
         held.append(area)
     return held
+
+
+@bomb("disk", disk_mb=8)
+def deleted_files_held_after_the_first_thread_has_ended():
+    def outlive():
+        time.sleep(0.5)
+        held = deleted_files_held_open()
+        linger()
+        print("WON" if held else "", flush=True)
+        os._exit(0)
+
+    threading.Thread(target=outlive).start()
+    end_this_thread()
+
+
+@bomb("disk", "failed", disk_mb=8)
+def deleted_files_held_in_a_table_of_its_own():
+    """A thread with a descriptor table of its own shows nobody what it holds open."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def hold():
+        close_range, unshare = 436, 2
+        if libc.syscall(close_range, 900, 1000, unshare) == 0:
+            deleted_files_held_open()
+            linger()
+            print("WON", flush=True)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    thread.join()
+    raise OSError("it could not")
 
 
 @bomb("disk", disk_mb=8)

@@ -4,7 +4,6 @@ import errno
 import os
 import select
 import struct
-import threading
 
 import pytest
 
@@ -103,6 +102,19 @@ CASES = [
     ("clone", (0x4100 | 17,), "EPERM"),  # vfork
     ("clone", (THREAD | 0x10000000,), "EPERM"),  # a user namespace
     ("clone", (THREAD & ~0x10000,), "EPERM"),
+    ("clone", (THREAD & ~0x400,), "EPERM"),  # descriptors of its own would hide what it holds
+    ("clone", (THREAD & ~0x200,), "EPERM"),
+    ("clone", (THREAD & ~0x800,), "EPERM"),
+    ("close_range", (3, 9, 0), ALLOWED),
+    ("close_range", (3, 9, 4), ALLOWED),  # CLOSE_RANGE_CLOEXEC
+    ("close_range", (3, 9, 2), "EPERM"),  # CLOSE_RANGE_UNSHARE
+    ("renameat2", (-100, 0, -100, 0, 0), ALLOWED),
+    ("renameat2", (-100, 0, -100, 0, 2), ALLOWED),  # RENAME_EXCHANGE
+    ("renameat2", (-100, 0, -100, 0, 4), "EPERM"),  # RENAME_WHITEOUT leaves a device
+    ("sendto", (3, 0, 9, 0x4000, 0, 0), ALLOWED),  # MSG_NOSIGNAL
+    ("sendto", (3, 0, 9, 1, 0, 0), "EPERM"),  # MSG_OOB
+    ("recvfrom", (3, 0, 9, 0, 0, 0), ALLOWED),
+    ("recvfrom", (3, 0, 9, 1, 0, 0), "EPERM"),
     ("clone", (THREAD | 0x8000,), "EPERM"),
     ("mmap", (0, 4096, 3, 0x22, -1, 0), ALLOWED),  # private anonymous
     ("mmap", (0, 4096, 3, 0x01, 5, 0), ALLOWED),  # shared file
@@ -137,6 +149,10 @@ CASES = [
     ("ioctl", (0, 0x5412), "EPERM"),  # TIOCSTI: typing into the terminal
     ("fcntl", (0, 3), ALLOWED),
     ("fcntl", (0, 8), "EPERM"),  # F_SETOWN: signals to others
+    ("fcntl", (0, 6), ALLOWED),
+    ("fcntl", (0, 37), "EPERM"),  # F_OFD_SETLK: a lock that names no process
+    ("fcntl", (0, 1024), "EPERM"),  # F_SETLEASE
+    ("fcntl", (0, 1026), "EPERM"),  # F_NOTIFY
     ("fcntl", (0, 1031), "EPERM"),  # F_SETPIPE_SZ
     ("prctl", (15,), ALLOWED),
     ("prctl", (1,), "EPERM"),  # PR_SET_PDEATHSIG
@@ -165,11 +181,15 @@ def test_arguments_decide(machine, name, arguments, answer):
         ("mkdirat", (-100, 0, 0o777), ASKED),
         ("linkat", (-100, 0, -100, 0, 0), ASKED),
         ("clone", (THREAD,), ASKED),
+        ("socketpair", (1, 1, 0, 0), ASKED),
+        ("fcntl", (3, 6), ASKED),
+        ("fcntl", (3, 7), ASKED),
+        ("fcntl", (3, 3), ALLOWED),
         ("write", (1, 0, 9), ALLOWED),
         ("renameat2", (-100, 0, -100, 0, 0), ALLOWED),
     ],
 )
-def test_what_makes_a_file_or_a_thread_is_asked_for(machine, name, arguments, answer):
+def test_what_uses_up_a_budget_is_asked_for(machine, name, arguments, answer):
     program = questions.filter_program(machine)
     assert decide(machine, name, *arguments, program=program) == answer
 
@@ -199,24 +219,32 @@ def test_a_call_waits_for_its_answer(tmp_path):
             for number in range(3):
                 os.close(os.open(tmp_path / str(number), os.O_CREAT | os.O_WRONLY))
             os.close(os.open(tmp_path / "0", os.O_RDONLY))
-            thread = threading.Thread(target=os.mkdir, args=[tmp_path / "folder"])
-            thread.start()  # by clone3: the strict filter, which is not there, refuses it
-            thread.join()
-            os._exit(0)
+            try:
+                os.mkdir(tmp_path / "folder")
+            except OSError as error:
+                os._exit(error.errno)
         finally:
             os._exit(1)
     os.close(theirs)
     data, asker = questions.receive(ours, 1 << 16)
     seen = []
     while select.select([asker.descriptor], [], [], 30)[0] and not asker.hung_up():
-        token = asker.next()
-        seen.append(sorted(path.name for path in tmp_path.iterdir()))
-        asker.let_go_on(token)
+        question = asker.next()
+        seen.append((question.name, sorted(path.name for path in tmp_path.iterdir())))
+        if question.name == "openat":
+            asker.let_go_on(question)
+        else:
+            asker.refuse(question, errno.EMFILE)
     os.close(ours)
     os.close(asker.descriptor)
-    assert os.waitpid(child, 0)[1] == 0
+    assert os.waitpid(child, 0)[1] >> 8 == errno.EMFILE
     assert data == b"{}\n"
-    assert seen == [[], ["0"], ["0", "1"], ["0", "1", "2"]]
+    assert seen == [
+        ("openat", []),
+        ("openat", ["0"]),
+        ("openat", ["0", "1"]),
+        ("mkdir" if os.uname().machine == "x86_64" else "mkdirat", ["0", "1", "2"]),
+    ]
 
 
 def test_what_landlock_can_deny_grows_with_its_version():

@@ -232,6 +232,7 @@ open('file', 'w').write('x')
     [
         ([(landlock, "abi_version", lambda: 0)], "Landlock (Linux 5.13 or newer"),
         ([(seccomp, "available", lambda: False)], "seccomp filters"),
+        ([(os.path, "exists", lambda path: False)], "/proc (the supervisor measures there"),
         ([(kernel, "architecture", lambda: None)], "a processor it knows: x86_64 or aarch64"),
     ],
 )
@@ -284,6 +285,9 @@ def test_a_failing_wall_stops_the_run_before_the_script(tmp_path):
         ({"write": ["/dev"]}, "/dev: a script can't have /dev"),
         ({"write": ["/sys/new"]}, "/sys/new: a script can't have /sys/new"),
         ({"timeout": 0}, "timeout is 0: it must be more than 0"),
+        ({"timeout": float("nan")}, "timeout is nan: it must be more than 0"),
+        ({"timeout": float("inf")}, "timeout is inf: it must be more than 0, and less than 1e+09"),
+        ({"write": ["script.cyx"]}, "script.cyx: it is a file; a script writes in folders"),
         ({"memory_mb": -1}, "memory_mb is -1: it must be more than 0"),
         ({"cells": ["nine"]}, "no code cell 'nine'"),
     ],

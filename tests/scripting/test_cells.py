@@ -1,12 +1,13 @@
 """The ``.cyx`` grammar: what a marker is, the lossless round trip, line numbers."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycyxwiz.scripting import cells
+from pycyxwiz.scripting import cells, converting
 
 LINES = st.sampled_from(
     [
@@ -30,6 +31,15 @@ FILES = st.lists(st.tuples(LINES, ENDS)).map(lambda parts: "".join(a + b for a, 
 
 def kinds(text: str) -> list[tuple[str, str, str, int]]:
     return [(c.kind, c.title, c.body, c.line) for c in cells.parse(text)]
+
+
+def test_hostile_markers_take_no_time():
+    """A pattern that tries every way to part spaces took hours here: in the parent, for a server."""
+    start = time.process_time()
+    parsed = cells.parse("%% x" + " " * 300_000 + "y\n1\n")
+    converting.from_python("# %%" + " " * 300_000 + "y\n")
+    assert time.process_time() - start < 5
+    assert parsed[0].title.startswith("x ")
 
 
 def test_text_before_the_first_marker_is_a_code_cell():

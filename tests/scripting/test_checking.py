@@ -10,6 +10,13 @@ def problems(write, code):
     return [(p.line, p.kind, p.message) for p in check(str(path))]
 
 
+@pytest.mark.parametrize(
+    "code", ["-" * 200_000 + "1", "a" + ".b" * 200_000, "a" + ".b" * 1500 + "()"]
+)
+def test_hostile_nesting_is_a_finding_and_no_crash(write, code):
+    assert {kind for _, kind, _ in problems(write, code)} <= {"syntax"}
+
+
 def test_an_honest_script_has_no_problems(write):
     code = """%%markdown
 Some text, import nothing_at_all

@@ -58,6 +58,7 @@ def test_a_foreign_notebook_becomes_a_script():
     [
         ("{", "not a notebook: JSONDecodeError"),
         ("[]", "not a notebook: TypeError"),
+        ("[" * 200_000, "not a notebook: RecursionError"),
         ('{"nbformat": 3, "worksheets": []}', "nbformat 3: only nbformat 4 is known"),
         ('{"nbformat": 4, "cells": [{}]}', "not a notebook: KeyError"),
     ],

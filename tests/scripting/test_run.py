@@ -108,6 +108,14 @@ def test_after_two_dashes_everything_is_the_scripts(pycyxwiz, write):
             "or after -- to hand it to the script\n",
         ),
         (
+            ["run", "s.cyx", "--timeout", "0"],
+            "pycyxwiz: timeout is 0.0: it must be more than 0, and less than 1e+09\n",
+        ),
+        (
+            ["run", "s.cyx", "--sandbox", "--write", "s.cyx"],
+            "pycyxwiz: s.cyx: it is a file; a script writes in folders\n",
+        ),
+        (
             ["run", "s.cyx", "--cell", "9"],
             "pycyxwiz: s.cyx: no code cell '9': this file has 1 to 1\n",
         ),

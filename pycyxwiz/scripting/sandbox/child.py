@@ -19,6 +19,8 @@ from . import courtesy as courtesy_layer
 from . import kernel, landlock, limits, namespaces, policy, questions, seccomp
 from .grants import Grant
 
+_LAST_DESCRIPTOR = 2**32 - 1
+
 
 def main() -> int:
     """Carry out the plan; returns the exit code of whichever process it returns in."""
@@ -51,7 +53,7 @@ def _enter_namespaces(plan: dict[str, Any]) -> int:
     init = os.fork()
     if init == 0:
         kernel.die_with_parent()
-        os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+        _close_from(0)
         while True:
             signal.pause()
     return init
@@ -66,8 +68,16 @@ def _be_the_script(plan: dict[str, Any], status: int, courtesy: int) -> int:
         _tell(status, not_confined=str(error))
         return 1
     os.closerange(3, courtesy)
-    os.closerange(courtesy + 1, os.sysconf("SC_OPEN_MAX"))
+    _close_from(courtesy + 1)
     return _run(plan, courtesy)
+
+
+def _close_from(first: int) -> None:
+    """Close the descriptor and all above it, those too that lie beyond today's limit."""
+    try:
+        kernel.call("close_range", first, _LAST_DESCRIPTOR, 0)
+    except OSError:  # Linux before 5.9, which has no sandbox either
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _confine(plan: dict[str, Any], status: int) -> None:

@@ -1,5 +1,6 @@
 """What this machine offers to a sandbox, and what it lacks."""
 
+import os
 import sys
 
 from . import kernel, landlock, namespaces, seccomp
@@ -12,6 +13,8 @@ def missing() -> list[str]:
     if kernel.architecture() is None:
         return [f"a processor it knows: {' or '.join(kernel.ARCHITECTURES)}, 64-bit"]
     lacking = []
+    if not os.path.exists("/proc/self/status"):
+        lacking.append("/proc (the supervisor measures there what a script uses)")
     if landlock.abi_version() < 1:
         lacking.append("Landlock (Linux 5.13 or newer, with landlock among the active LSMs)")
     if not seccomp.available():

@@ -12,7 +12,7 @@ _SYSTEM = """
 /usr /lib /lib32 /lib64 /etc/ld.so.cache /etc/localtime
 /proc/cpuinfo /proc/meminfo /proc/sys/vm/overcommit_memory
 /sys/devices/system/cpu /sys/devices/system/node /sys/kernel/mm/transparent_hugepage
-/dev/zero /dev/random /dev/urandom
+/dev/random /dev/urandom
 """
 _NEVER = ("/proc", "/sys", "/dev")
 
@@ -39,6 +39,8 @@ def user_grants(read: Iterable[str], write: Iterable[str]) -> list[Grant]:
     for paths, writable in ((read, False), (write, True)):
         for path in paths:
             _refuse_system_folders(path)
+            if writable and os.path.isfile(path):
+                raise ValueError(f"{path}: it is a file; a script writes in folders")
             if writable:
                 os.makedirs(path, exist_ok=True)
             elif not os.path.exists(path):

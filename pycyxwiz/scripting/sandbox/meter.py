@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from .. import files
 
 _MB = 1 << 20
+_OWN_MEMORY = (b"RssAnon", b"RssShmem", b"VmSwap")
 _PATIENCE_SECONDS = 0.5
 _STOP_SECONDS = 0.05
 _UNKNOWN_BYTES = 1 << 62  # more than any budget
@@ -19,33 +20,72 @@ _UNKNOWN_BYTES = 1 << 62  # more than any budget
 def memory_and_threads(pid: int) -> tuple[int, int]:
     """Bytes of memory that are this process's own, and its threads; zeros when it is gone.
 
-    Pages of mapped files do not count: the kernel can drop them.
+    Swapped memory counts; pages of mapped files do not: the kernel can drop them.
     """
+    values = _status(_living(pid))
+    kilobytes = sum(int(values[name].split()[0]) for name in _OWN_MEMORY if name in values)
+    return kilobytes << 10, int(values.get(b"Threads", b"0"))
+
+
+def _living(pid: int) -> str:
+    """The folder in ``/proc`` of a thread that is alive, the first one where it is.
+
+    A process lives on when its first thread ends, but that thread shows nothing any more.
+    """
+    first = f"/proc/{pid}"
+    if b"VmSize" in _status(first):
+        return first
+    others = (f"{first}/task/{thread}" for thread in _list(f"{first}/task"))
+    return next((folder for folder in others if b"VmSize" in _status(folder)), first)
+
+
+def _status(folder: str) -> dict[bytes, bytes]:
     values = {}
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
+        with open(folder + "/status", "rb") as file:
             for line in file:
                 name, _, rest = line.partition(b":")
                 values[name] = rest
     except OSError:
-        return 0, 0
-    kilobytes = sum(
-        int(values[name].split()[0]) for name in (b"RssAnon", b"RssShmem") if name in values
-    )
-    return kilobytes << 10, int(values.get(b"Threads", b"0"))
+        pass
+    return values
+
+
+def sockets(pid: int) -> int:
+    """How many sockets the process holds: each is worth some memory of the kernel's."""
+    count = 0
+    living = _living(pid)
+    for name in _list(f"{living}/fd"):
+        with contextlib.suppress(OSError):
+            count += os.readlink(f"{living}/fd/{name}").startswith("socket:")
+    return count
+
+
+def locks(pid: int) -> int:
+    """How many locks on ranges of files the process holds: the kernel has no limit for them."""
+    with open("/proc/locks", "rb") as file:
+        return sum(b" %d " % pid in line for line in file)
+
+
+def handle(pid: int) -> int | None:
+    """A descriptor that means this process even when its number has become another's."""
+    try:
+        return os.pidfd_open(pid) if pid else None
+    except OSError:  # it has ended
+        return None
 
 
 @contextlib.contextmanager
-def held_still(pid: int) -> Iterator[None]:
+def held_still(pid: int, handle: int | None) -> Iterator[None]:
     """Stop the process meanwhile, so that nothing moves out of sight of who looks for it.
 
     A thread inside a long call may not stop in time; it is not waited for.
     """
-    if not pid:
+    if handle is None:
         yield
         return
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGSTOP)
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
     deadline = time.monotonic() + _STOP_SECONDS
     while not _has_stopped(pid) and time.monotonic() < deadline:
         time.sleep(0.0002)
@@ -53,7 +93,7 @@ def held_still(pid: int) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+            signal.pidfd_send_signal(handle, signal.SIGCONT)
 
 
 class Disk:
@@ -135,15 +175,16 @@ class Disk:
     def _nameless(self, pid: int) -> int:
         """Bytes of deleted files that the process holds through descriptors and mappings."""
         held = {}
-        for name in _list(f"/proc/{pid}/fd"):
+        living = _living(pid)
+        for name in _list(f"{living}/fd"):
             try:
-                status = os.stat(f"/proc/{pid}/fd/{name}")
+                status = os.stat(f"{living}/fd/{name}")
             except FileNotFoundError:
                 continue
             if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
                 held[status.st_ino] = status.st_blocks * 512
                 self._known_bytes[status.st_ino] = held[status.st_ino]
-        for inode, mapped in _deleted_mappings(pid).items():
+        for inode, mapped in _deleted_mappings(living).items():
             if inode not in held:  # a file never seen with a name: assume the worst
                 held[inode] = max(self._known_bytes.get(inode, _UNKNOWN_BYTES), mapped)
         return sum(held.values())
@@ -182,24 +223,20 @@ def _bytes_written(pid: int) -> int:
 
 def _is_ending(pid: int) -> bool:
     """Whether the process has given up its memory already: it holds nothing any more."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            return b"\nVmSize:" not in file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+    return b"VmSize" not in _status(_living(pid))
 
 
 def _list(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 
-def _deleted_mappings(pid: int) -> dict[int, int]:
+def _deleted_mappings(folder: str) -> dict[int, int]:
     mapped: dict[int, int] = {}
     try:
-        with open(f"/proc/{pid}/maps", "rb") as file:
+        with open(folder + "/maps", "rb") as file:
             for line in file:
                 if line.endswith(b" (deleted)\n"):
                     span, _, _, _, inode = line.split(None, 5)[:5]

@@ -14,10 +14,10 @@ from .kernel import Architecture
 from .syscalls import FIRST_UNKNOWN, NUMBERS
 
 ALLOWED = """
-read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range
+read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close
 stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat statfs fstatfs
 getcwd chdir fchdir getdents getdents64 dup dup2 dup3 pipe pipe2 flock fsync fdatasync ftruncate
-unlink unlinkat rmdir rename renameat renameat2 link linkat umask fadvise64 copy_file_range sendfile
+unlink unlinkat rmdir rename renameat link linkat umask fadvise64 copy_file_range sendfile
 brk munmap mprotect mremap madvise mincore msync membarrier get_mempolicy
 rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack
 pause alarm setitimer getitimer restart_syscall
@@ -29,7 +29,7 @@ clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times get
 getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid capget
 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 eventfd eventfd2 timerfd_create timerfd_settime timerfd_gettime signalfd4
-sendto recvfrom shutdown getsockopt getsockname getpeername
+shutdown getsockopt getsockname getpeername
 getrlimit getrandom
 """
 
@@ -64,13 +64,17 @@ _ANY = 0xFFFFFFFF
 _SETUID_BITS = 0o6000
 _O_WRITING = (1, 2)  # O_WRONLY, O_RDWR
 _O_TRUNC, _O_CREAT_OR_TMPFILE = 0o1000, 0o20000100
-_CLONE_THREAD_AND_VM = 0x00010100
+# A thread that shares all: memory, folders, descriptors (or it could hide them), handlers.
+_CLONE_THREAD = 0x00010F00
+_CLOSE_RANGE_UNSHARE = 2
+_RENAME_WHITEOUT = 4
 # Signal, time namespace; pidfd, ptrace, vfork, parent; mounts; untraced; the other namespaces, I/O.
 _CLONE_FORBIDDEN = 0xFF | 0xF000 | 0x20000 | 0x800000 | 0xFE000000
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 # Any limit but RLIMIT_CORE (4), whose value switches crash handlers off: see limits.py.
 _NOT_CORE_LIMIT = [[Bits(1, 4, 0)], *([Bits(1, bit, bit)] for bit in (1, 2, 8))]
 _AF_UNIX, _SOCK_TYPE, _SOCK_STREAM = 1, 0xF, 1
+_MSG_OOB = 1  # urgent data: nobody's need, and kernels had flaws there
 
 IOCTLS = {
     "TCGETS": 0x5401,
@@ -89,9 +93,6 @@ FCNTLS = {
     "F_GETLK": 5,
     "F_SETLK": 6,
     "F_SETLKW": 7,
-    "F_OFD_GETLK": 36,
-    "F_OFD_SETLK": 37,
-    "F_OFD_SETLKW": 38,
     "F_DUPFD_CLOEXEC": 1030,
     "F_GETPIPE_SZ": 1032,
 }
@@ -134,12 +135,16 @@ def _conditions(pid: int) -> dict[str, list[list[Bits]]]:
         "creat": [[Bits(1, _SETUID_BITS, 0)]],
         "mkdir": [[Bits(1, _SETUID_BITS, 0)]],
         "mkdirat": [[Bits(2, _SETUID_BITS, 0)]],
-        "clone": [[Bits(0, _CLONE_THREAD_AND_VM | _CLONE_FORBIDDEN, _CLONE_THREAD_AND_VM)]],
+        "clone": [[Bits(0, _CLONE_THREAD | _CLONE_FORBIDDEN, _CLONE_THREAD)]],
+        "close_range": [[Bits(2, _CLOSE_RANGE_UNSHARE, 0)]],
+        "renameat2": [[Bits(4, _RENAME_WHITEOUT, 0)]],  # it would leave a device behind
         "kill": own,
         "tgkill": own,
         "prlimit64": [[*process, *other] for process in own_or_self for other in _NOT_CORE_LIMIT],
         "sched_setaffinity": own_or_self,
         "socketpair": [[Bits(0, _ANY, _AF_UNIX), Bits(1, _SOCK_TYPE, _SOCK_STREAM)]],
+        "sendto": [[Bits(3, _MSG_OOB, 0)]],
+        "recvfrom": [[Bits(3, _MSG_OOB, 0)]],
         "fcntl": [[Bits(1, _ANY, command)] for command in FCNTLS.values()],
         "ioctl": [[Bits(1, _ANY, command)] for command in IOCTLS.values()],
         "prctl": [[Bits(0, _ANY, option)] for option in PRCTLS.values()],

@@ -1,18 +1,21 @@
 """Calls that the kernel holds until the supervisor has answered: what may make a file or a thread.
 
 Budgets that are only looked at now and then can be outrun. So a filter in front of the strict one
-stops the script at each call that may make a file, open one for writing or start a thread, and the
-supervisor measures before it lets the call go on (seccomp's user notification).
+stops the script at each call that may make a file, open one for writing, start a thread or fill the
+kernel's own memory (sockets, locks), and the supervisor measures before it lets the call go on
+(seccomp's user notification).
 """
 
 import _socket
+import contextlib
 import errno
 import fcntl
 import os
 import select
 import struct
+from typing import NamedTuple
 
-from . import bpf, seccomp
+from . import bpf, kernel, seccomp
 from .bpf import Bits, Rule
 from .kernel import Architecture
 from .syscalls import NUMBERS
@@ -20,26 +23,30 @@ from .syscalls import NUMBERS
 # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE's own bit: the flags of a call that may write.
 _WRITING = (0o1, 0o2, 0o100, 0o1000, 0o20000000)
 _FLAGS_OF = {"openat": 2, "open": 1}
-_MAKING = ("creat", "mkdir", "mkdirat", "link", "linkat", "clone")
+_ANY = 0xFFFFFFFF
+_LOCKING = (6, 7)  # F_SETLK, F_SETLKW
+_ALWAYS = ("creat", "mkdir", "mkdirat", "link", "linkat", "clone", "socketpair")
 
-_RECEIVE, _SEND = 0xC0502100, 0xC0182101
-_QUESTION, _ANSWER = struct.Struct("=QII64x"), struct.Struct("=QqiI")
+_RECEIVE, _SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104
+_SAME_PROCESSOR = struct.pack("=Q", 1)
+_QUESTION, _ANSWER = struct.Struct("=Q8xi60x"), struct.Struct("=QqiI")
 _GO_ON = 1
 _DESCRIPTOR = struct.Struct("@i")
 
 
 def filter_program(machine: Architecture) -> bytes:
     """The filter that asks; all other calls pass on to the next filter."""
-    rules = []
-    for name, argument in _FLAGS_OF.items():
-        number = NUMBERS[name][machine.column]
-        if number is not None:
-            clauses = [[Bits(argument, bit, bit)] for bit in _WRITING]
-            rules.append(Rule(number, bpf.ASK, clauses, otherwise=bpf.ALLOW))
-    for name in _MAKING:
-        number = NUMBERS[name][machine.column]
-        if number is not None:
-            rules.append(Rule(number, bpf.ASK))
+    conditions: dict[str, list[list[Bits]]] = {
+        **{name: [[Bits(n, bit, bit)] for bit in _WRITING] for name, n in _FLAGS_OF.items()},
+        "fcntl": [[Bits(1, _ANY, command)] for command in _LOCKING],
+        **{name: [] for name in _ALWAYS},
+    }
+    numbered = ((NUMBERS[name][machine.column], clauses) for name, clauses in conditions.items())
+    rules = [
+        Rule(number, bpf.ASK, clauses, otherwise=bpf.ALLOW)
+        for number, clauses in numbered
+        if number is not None
+    ]
     return bpf.assemble(rules, machine.audit_code, others=bpf.ALLOW)
 
 
@@ -78,6 +85,13 @@ def receive(descriptor: int, size: int) -> tuple[bytes, "Questions | None"]:
     return data, None
 
 
+class Question(NamedTuple):
+    """A call that waits: the kernel's token for it, and its name."""
+
+    token: int
+    name: str
+
+
 class Questions:
     """The supervisor's end: readable when a call waits for an answer."""
 
@@ -85,9 +99,15 @@ class Questions:
         self.descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
+        with contextlib.suppress(OSError):  # since Linux 6.6: asker and answerer take turns
+            fcntl.ioctl(descriptor, _SET_FLAGS, _SAME_PROCESSOR)
+        machine = kernel.architecture()
+        column = machine.column if machine else 0
+        names = (*_FLAGS_OF, "fcntl", *_ALWAYS)
+        self._names = {NUMBERS[name][column]: name for name in names}
 
-    def next(self) -> int | None:
-        """The next waiting call's token; None when nobody waits (any more)."""
+    def next(self) -> Question | None:
+        """The next waiting call; None when nobody waits (any more)."""
         question = bytearray(_QUESTION.size)
         try:
             fcntl.ioctl(self.descriptor, _RECEIVE, question)
@@ -95,17 +115,24 @@ class Questions:
             if error.errno in (errno.ENOENT, errno.EINTR):
                 return None  # killed or interrupted while it waited
             raise
-        token: int = _QUESTION.unpack(question)[0]
-        return token
+        token, number = _QUESTION.unpack(question)
+        return Question(token, self._names[number])
 
     def hung_up(self) -> bool:
         """Whether no process is left that could ask."""
         return any(event & select.POLLHUP for _, event in self._poll.poll(0))
 
-    def let_go_on(self, token: int) -> None:
-        """Let the call that waits with this token go on, to the next filter and the kernel."""
+    def let_go_on(self, question: Question) -> None:
+        """Let the call go on, to the next filter and the kernel."""
+        self._answer(question.token, 0, _GO_ON)
+
+    def refuse(self, question: Question, code: int) -> None:
+        """Let the call fail with this error."""
+        self._answer(question.token, -code, 0)
+
+    def _answer(self, token: int, error: int, flags: int) -> None:
         try:
-            fcntl.ioctl(self.descriptor, _SEND, _ANSWER.pack(token, 0, 0, _GO_ON))
+            fcntl.ioctl(self.descriptor, _SEND, _ANSWER.pack(token, 0, error, flags))
         except OSError as error:
-            if error.errno != errno.ENOENT:
+            if error.errno != errno.ENOENT:  # it was killed or interrupted meanwhile
                 raise

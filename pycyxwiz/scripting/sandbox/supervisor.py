@@ -7,6 +7,7 @@ How the run ended is what the kernel told the child's outer process.
 
 import codecs
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -31,6 +32,8 @@ _MEMORY_BYTES_PER_SECOND = 8 << 30  # how fast we expect a script to fill memory
 _DISK_BYTES_PER_SECOND = 2 << 30  # how fast we expect a script to write at most
 _DISK_SECONDS = 0.25  # between two looks at the folders, at most
 _DISK_SHARE = 0.02  # of our time that measuring folders may take
+# Each costs memory of the kernel's that counts as nobody's: 200 kB a socket, 200 bytes a lock.
+_MAX_SOCKETS, _MAX_LOCKS = 64, 2_000
 _CHUNK = 1 << 16
 _DRAIN_SECONDS = 1.0
 _MAX_COURTESY_BYTES = 1 << 17
@@ -85,8 +88,10 @@ class _Run:
         self._outputs = _Outputs(self._limits.output_mb, job.show)
         self._courtesy = self._told = b""
         self._pid = 0
-        self._peak_kb = 0
+        self._handle: int | None = None
+        self._peak_kb = self._lock_calls = 0
         self._poll_seconds = _POLL_SECONDS
+        self._next_check = 0.0
         self._verdict: _Verdict | None = None
         self._ended: int | None = None
         self._start = time.monotonic()
@@ -103,6 +108,8 @@ class _Run:
         finally:
             self._kill()
             self._selector.close()
+            if self._handle is not None:
+                os.close(self._handle)
         duration = time.monotonic() - self._start
         messages = self._messages()
         if "no_namespaces" in messages:
@@ -180,7 +187,7 @@ class _Run:
             over = self._verdict is not None or self._status not in self._selector.get_map()
             if over and deadline is None:
                 deadline = time.monotonic() + _DRAIN_SECONDS
-            if not over:
+            if not over and time.monotonic() >= self._next_check:
                 self._check_budgets()
 
     def _forget(self, descriptor: int) -> None:
@@ -193,33 +200,53 @@ class _Run:
         streams = (self._process.stdout, self._process.stderr)
         return {stream.fileno() for stream in streams if stream is not None}
 
-    def _on_output(self, stream: str, data: bytes) -> None:
+    def _on_output(self, stream: str, data: bytes) -> bool:
         if self._verdict is None and not self._outputs.add(stream, data):
             reason = f"it printed more than {self._limits.output_mb} MB"
             self._end("output", EXIT_BUDGET, reason)
+        return True
 
-    def _on_courtesy(self, data: bytes) -> None:
-        self._courtesy += data[: _MAX_COURTESY_BYTES - len(self._courtesy)]
+    def _on_courtesy(self, data: bytes) -> bool:
+        """Take the message, and hear no more of a script that has said too much."""
+        self._courtesy += data
+        return len(self._courtesy) < _MAX_COURTESY_BYTES
 
     def _on_status(self, descriptor: int) -> bool:
         data, asker = questions.receive(descriptor, _CHUNK)
         if asker is not None:
             self._listen(asker.descriptor, lambda _: self._on_question(asker))
         self._told += data
-        self._pid = int(self._messages().get("pid", 0))
+        if not self._pid:
+            self._pid = int(self._messages().get("pid", 0))
+            self._handle = meter.handle(self._pid)
         return bool(data)
 
     def _on_question(self, asker: questions.Questions) -> bool:
-        """A call that may make a file or a thread, or open a file for writing, waits for us."""
+        """A call that may use up a budget waits for us."""
         if asker.hung_up():
             return False
-        if self._pid:  # whom to measure: told at any moment
-            token = asker.next()
-            self._disk.count_call()
+        question = asker.next() if self._pid else None  # whom to measure is told at any moment
+        if question is None:
+            return True
+        if question.name == "fcntl":
+            self._count_lock()
+        elif question.name == "socketpair":
+            if meter.sockets(self._pid) >= _MAX_SOCKETS:
+                asker.refuse(question, errno.EMFILE)
+                return True
+        elif question.name == "clone":
             self._check_budgets()
-            if token is not None and self._verdict is None:
-                asker.let_go_on(token)
+        else:
+            self._disk.count_call()
+            self._check_disk()
+        if self._verdict is None:
+            asker.let_go_on(question)
         return True
+
+    def _count_lock(self) -> None:
+        self._lock_calls += 1
+        if self._lock_calls % _MAX_LOCKS == 0 and meter.locks(self._pid) > _MAX_LOCKS:
+            self._end("memory", EXIT_BUDGET, f"it held more than {_MAX_LOCKS} file locks")
 
     def _messages(self) -> dict[str, Any]:
         messages: dict[str, Any] = {}
@@ -230,6 +257,7 @@ class _Run:
     def _check_budgets(self) -> None:
         now = time.monotonic()
         limits = self._limits
+        self._next_check = now + self._poll_seconds
         if limits.timeout is not None and now - self._start > limits.timeout:
             self._end("timeout", EXIT_TIMEOUT, f"its {limits.timeout:g} s were up")
         if not self._pid:
@@ -256,7 +284,7 @@ class _Run:
     def _check_disk(self) -> None:
         """Look at the folders when it is time to, and at once when a budget may be used up."""
         if self._disk.may_be_over(self._pid):
-            with meter.held_still(self._pid):
+            with meter.held_still(self._pid, self._handle):
                 self._look_at_disk()
         elif time.monotonic() >= self._next_disk_check:
             self._look_at_disk()
@@ -316,14 +344,12 @@ class _Run:
         return refusals
 
 
-def _reader(take: Callable[[bytes], None]) -> Callable[[int], bool]:
-    """A handler for ``_listen`` that hands on what comes."""
+def _reader(take: Callable[[bytes], bool]) -> Callable[[int], bool]:
+    """A handler for ``_listen`` that hands on what comes, until there is no more or none wanted."""
 
     def read(descriptor: int) -> bool:
         data = os.read(descriptor, _CHUNK)
-        if data:
-            take(data)
-        return bool(data)
+        return bool(data) and take(data)
 
     return read
 
@@ -334,22 +360,26 @@ class _Outputs:
     def __init__(self, budget_mb: int | None, show: Show | None) -> None:
         self._left = sys.maxsize if budget_mb is None else budget_mb * _MB
         self._show = show
-        self._parts: dict[str, list[str]] = {"stdout": [], "stderr": []}
-        decoder = codecs.getincrementaldecoder("utf-8")
-        self._decoders = {name: decoder("replace") for name in self._parts}
+        # As bytes: a script that prints byte by byte must not cost us a list of strings.
+        self._data = {"stdout": bytearray(), "stderr": bytearray()}
+        self._decoders = {name: _new_decoder() for name in self._data}
 
     def add(self, stream: str, data: bytes) -> bool:
         """Take what fits; returns whether all did."""
         fits = data[: self._left]
         self._left -= len(fits)
-        text = self._decoders[stream].decode(fits)
-        self._parts[stream].append(text)
+        self._data[stream] += fits
         if self._show:
-            self._show(stream, text)
+            self._show(stream, self._decoders[stream].decode(fits))
         return len(fits) == len(data)
 
     def text(self, stream: str) -> str:
-        return "".join(self._parts[stream])
+        """All of it; a character that the budget or the end cut in two is left out."""
+        return _new_decoder().decode(bytes(self._data[stream]))
+
+
+def _new_decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 def _scratch_environment(plan: Mapping[str, Any], scratch: str) -> dict[str, str]:

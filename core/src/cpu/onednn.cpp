@@ -59,7 +59,7 @@ dnnl::memory::desc onednn_floats(const dnnl::memory::dims& sizes) {
 
 BoundPrimitive::BoundPrimitive(const dnnl::primitive& primitive,
                                const dnnl::memory::desc& scratchpad,
-                               std::initializer_list<Argument> arguments, int64_t slots)
+                               const std::vector<Argument>& arguments, int64_t slots)
     : primitive_(primitive), scratchpad_bytes_(static_cast<int64_t>(scratchpad.get_size())) {
   slots_.resize(static_cast<size_t>(slots));
   for (Slot& slot : slots_) {

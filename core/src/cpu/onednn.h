@@ -47,7 +47,7 @@ class BoundPrimitive {
   };
 
   BoundPrimitive(const dnnl::primitive& primitive, const dnnl::memory::desc& scratchpad,
-                 std::initializer_list<Argument> arguments, int64_t slots);
+                 const std::vector<Argument>& arguments, int64_t slots);
 
   /// Runs on this thread; pointers come in the order of the arguments. A slot serves one thread at
   /// a time. A failure is noted in `status`, as an exception must not leave a parallel region.

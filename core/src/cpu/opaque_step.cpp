@@ -25,7 +25,8 @@ KernelPtr make_kernel(const LoweredValue& it, const std::vector<Layout>& in, con
       return make_matmul(in[0], in[1], out, epilogue, static_cast<Precision>(it.attributes[1]));
     }
     case Op::k_conv2d:
-      return make_conv2d(window_of(it), in[0], in[1], out);
+      return make_conv2d(window_of(it), in[0], in[1], out, in.size() > 2,
+                         it.attributes.back() != 0);
     case Op::k_conv2d_input_grad:
       return make_conv2d_input_grad(window_of(it), in[0], in[1], out);
     case Op::k_conv2d_weight_grad:

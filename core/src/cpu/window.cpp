@@ -6,6 +6,7 @@
 
 #include "cpu/onednn.h"
 #include "cpu/parts.h"
+#include "cpu/tile.h"
 #include "cpu/window_loops.h"
 #include "cyxwiz/error.h"
 
@@ -77,7 +78,7 @@ class Reordering {
   std::optional<BoundPrimitive> primitive_;
 };
 
-/// Sizes, layouts and the cut of one convolution, whichever of the three tensors is computed.
+/// Sizes of one convolution, whichever of the three tensors is computed; shapes as users see them.
 struct Convolution {
   Window window;
   Shape x, w, out;
@@ -99,8 +100,11 @@ memory::dims dims_of(const Shape& shape, int64_t images) {
 }
 memory::dims dims_of(const Shape& shape) { return dims_of(shape, shape[0]); }
 
-memory::desc any_layout(const memory::dims& sizes) {
-  return {sizes, memory::data_type::f32, memory::format_tag::any};
+memory::desc images_desc(const Shape& shape, int64_t images) {
+  return {dims_of(shape, images), memory::data_type::f32, memory::format_tag::nhwc};
+}
+memory::desc filters_desc(const Shape& shape) {
+  return {dims_of(shape), memory::data_type::f32, memory::format_tag::any};
 }
 
 dnnl::primitive_attr user_scratchpad() {
@@ -113,12 +117,22 @@ using Forward = dnnl::convolution_forward;
 using BackwardData = dnnl::convolution_backward_data;
 using BackwardWeights = dnnl::convolution_backward_weights;
 
-Forward::primitive_desc forward_desc(const Convolution& c, int64_t images) {
-  return Forward::primitive_desc(onednn_engine(), dnnl::prop_kind::forward_training,
-                                 dnnl::algorithm::convolution_direct,
-                                 any_layout(dims_of(c.x, images)), any_layout(dims_of(c.w)),
-                                 any_layout(dims_of(c.out, images)), c.stride(), c.dilation(),
-                                 c.padding(), c.padding(), user_scratchpad());
+Forward::primitive_desc forward_desc(const Convolution& c, int64_t images, bool bias = false) {
+  return Forward::primitive_desc(
+      onednn_engine(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct,
+      images_desc(c.x, images), filters_desc(c.w),
+      bias ? onednn_floats({c.out[1]}) : memory::desc(), images_desc(c.out, images), c.stride(),
+      c.dilation(), c.padding(), c.padding(), user_scratchpad());
+}
+
+/// Makes negative numbers 0. (oneDNN's relu would make NaN 0 as well.)
+void relu_in_place(float* values, int64_t count) {
+  TileInstruction instruction;
+  char* pointers[] = {reinterpret_cast<char*>(values)};
+  Tile tile;
+  tile.count[0] = count;
+  tile_kernels().map[static_cast<size_t>(Op::k_relu)][static_cast<size_t>(Compute::kFloat32)](
+      instruction, pointers, tile);
 }
 
 /// Forward and data gradient: images in, filters, images out, each part of the batch by itself.
@@ -126,9 +140,11 @@ class ImageConvolution final : public Kernel {
  public:
   enum class Direction { kForward, kInputGrad };
 
-  ImageConvolution(const Convolution& convolution, Direction direction)
+  ImageConvolution(const Convolution& convolution, Direction direction, bool bias, bool relu)
       : c_(convolution),
         direction_(direction),
+        bias_(bias),
+        relu_(relu),
         from_(direction == Direction::kForward ? c_.x : c_.out),
         to_(direction == Direction::kForward ? c_.out : c_.x),
         name_(
@@ -141,22 +157,16 @@ class ImageConvolution final : public Kernel {
     });
     // The filters' layout may depend on the number of images, so each kind of part has its own
     // copy.
-    ScratchPlan shared, own;
+    ScratchPlan shared;
     int64_t shared_pad = 0;
     for (Part* part : {&*whole_, rest_ ? &*rest_ : nullptr}) {
       if (!part) continue;
       part->filters_at = shared.add(aligned_size(part->filters_desc));
       shared_pad = std::max(shared_pad, part->filters.scratchpad_bytes());
-      scratchpad_bytes_ =
-          std::max({scratchpad_bytes_, part->input.scratchpad_bytes(),
-                    part->output.scratchpad_bytes(), part->convolution.scratchpad_bytes()});
+      slot_bytes_ = std::max(slot_bytes_, aligned(part->convolution.scratchpad_bytes()));
     }
     shared_pad_at_ = shared.add(shared_pad);
-    input_at_ = own.add(aligned_size(whole_->input_desc));
-    output_at_ = own.add(aligned_size(whole_->output_desc));
-    scratchpad_at_ = own.add(scratchpad_bytes_);
     shared_bytes_ = shared.bytes();
-    slot_bytes_ = own.bytes();
   }
 
   int64_t scratch_bytes() const override { return shared_bytes_ + slots_ * slot_bytes_; }
@@ -177,15 +187,16 @@ class ImageConvolution final : public Kernel {
         batch_.count(), slots_, batch_.size * c_.image_cost(), [&](int64_t slot, int64_t i) {
           const bool is_whole = batch_.length(i) == batch_.part;
           Part& part = is_whole ? *whole_ : *rest_;
-          char* const own = memory + shared_bytes_ + slot * slot_bytes_;
+          const void* const filters = is_whole ? whole_filters : rest_filters;
+          char* const pad = memory + shared_bytes_ + slot * slot_bytes_;
           const float* images = from + i * batch_.part * c_.image_elements(from_);
           float* results = to + i * batch_.part * c_.image_elements(to_);
-          const void* input =
-              part.input.run(slot, images, own + input_at_, own + scratchpad_at_, status);
-          void* output = part.output.is_needed() ? own + output_at_ : static_cast<void*>(results);
-          part.convolution.run(slot, {input, is_whole ? whole_filters : rest_filters, output},
-                               own + scratchpad_at_, status);
-          part.output.run(slot, output, results, own + scratchpad_at_, status);
+          if (bias_) {
+            part.convolution.run(slot, {images, filters, results, inputs[2]}, pad, status);
+          } else {
+            part.convolution.run(slot, {images, filters, results}, pad, status);
+          }
+          if (relu_) relu_in_place(results, batch_.length(i) * c_.image_elements(to_));
         });
     check_onednn(status, name_);
   }
@@ -194,8 +205,8 @@ class ImageConvolution final : public Kernel {
   /// What runs on a part of the batch.
   struct Part {
     BoundPrimitive convolution;
-    memory::desc input_desc, filters_desc, output_desc;
-    Reordering input, filters, output;
+    memory::desc filters_desc;
+    Reordering filters;
     int64_t filters_at = 0;
   };
 
@@ -203,47 +214,44 @@ class ImageConvolution final : public Kernel {
   static constexpr int64_t kPartCost = 100'000;
 
   Part make(int64_t images) const {
-    const Forward::primitive_desc forward = forward_desc(c_, images);
     if (direction_ == Direction::kForward) {
-      return bind(images, Forward(forward), forward.scratchpad_desc(),
-                  {DNNL_ARG_SRC, forward.src_desc()}, {DNNL_ARG_WEIGHTS, forward.weights_desc()},
-                  {DNNL_ARG_DST, forward.dst_desc()});
+      const Forward::primitive_desc forward = forward_desc(c_, images, bias_);
+      std::vector<BoundPrimitive::Argument> arguments{{DNNL_ARG_SRC, forward.src_desc()},
+                                                      {DNNL_ARG_WEIGHTS, forward.weights_desc()},
+                                                      {DNNL_ARG_DST, forward.dst_desc()}};
+      if (bias_) arguments.push_back({DNNL_ARG_BIAS, forward.bias_desc()});
+      return bind(Forward(forward), forward.scratchpad_desc(), arguments);
     }
     const BackwardData::primitive_desc backward(
-        onednn_engine(), dnnl::algorithm::convolution_direct, any_layout(dims_of(c_.x, images)),
-        any_layout(dims_of(c_.w)), any_layout(dims_of(c_.out, images)), c_.stride(), c_.dilation(),
-        c_.padding(), c_.padding(), forward, user_scratchpad());
-    return bind(images, BackwardData(backward), backward.scratchpad_desc(),
-                {DNNL_ARG_DIFF_DST, backward.diff_dst_desc()},
-                {DNNL_ARG_WEIGHTS, backward.weights_desc()},
-                {DNNL_ARG_DIFF_SRC, backward.diff_src_desc()});
+        onednn_engine(), dnnl::algorithm::convolution_direct, images_desc(c_.x, images),
+        filters_desc(c_.w), images_desc(c_.out, images), c_.stride(), c_.dilation(), c_.padding(),
+        c_.padding(), forward_desc(c_, images), user_scratchpad());
+    return bind(BackwardData(backward), backward.scratchpad_desc(),
+                {{DNNL_ARG_DIFF_DST, backward.diff_dst_desc()},
+                 {DNNL_ARG_WEIGHTS, backward.weights_desc()},
+                 {DNNL_ARG_DIFF_SRC, backward.diff_src_desc()}});
   }
 
-  Part bind(int64_t images, const dnnl::primitive& primitive, const memory::desc& scratchpad,
-            const BoundPrimitive::Argument& input, const BoundPrimitive::Argument& filters,
-            const BoundPrimitive::Argument& output) const {
-    return {BoundPrimitive(primitive, scratchpad, {input, filters, output}, slots_),
-            input.desc,
-            filters.desc,
-            output.desc,
-            Reordering(onednn_floats(dims_of(from_, images)), input.desc, slots_),
-            Reordering(onednn_floats(dims_of(c_.w)), filters.desc, 1),
-            Reordering(output.desc, onednn_floats(dims_of(to_, images)), slots_)};
+  Part bind(const dnnl::primitive& primitive, const memory::desc& scratchpad,
+            const std::vector<BoundPrimitive::Argument>& arguments) const {
+    const memory::desc& filters = arguments[1].desc;
+    return {BoundPrimitive(primitive, scratchpad, arguments, slots_), filters,
+            Reordering(onednn_floats(dims_of(c_.w)), filters, 1)};
   }
 
   const Convolution c_;
   const Direction direction_;
+  const bool bias_, relu_;
   const Shape from_, to_;
   const std::string name_;
   const Batch batch_;
   const int64_t slots_;
   std::optional<Part> whole_, rest_;
-  int64_t shared_pad_at_ = 0, scratchpad_bytes_ = 0;
-  int64_t input_at_ = 0, output_at_ = 0, scratchpad_at_ = 0;
-  int64_t shared_bytes_ = 0, slot_bytes_ = 0;
+  int64_t shared_pad_at_ = 0, shared_bytes_ = 0, slot_bytes_ = 0;
 };
 
-/// Each part of the batch gives a gradient of its own; they are added in order.
+/// Each part of the batch gives a gradient of its own, in the layout of the primitive; they are
+/// added in order, and the sum rearranged.
 class WeightGradConvolution final : public Kernel {
  public:
   explicit WeightGradConvolution(const Convolution& convolution)
@@ -253,27 +261,23 @@ class WeightGradConvolution final : public Kernel {
                                  std::clamp<int64_t>(kPartCost / c_.image_cost(), 1, c_.x[0]))},
         slots_(slot_count(batch_.count())) {
     with_onednn(name_, [&] {
-      whole_.emplace(make(batch_.part));
-      if (batch_.size % batch_.part > 0) rest_.emplace(make(batch_.size % batch_.part));
+      const memory::desc plain = onednn_floats(dims_of(c_.w));
+      const BackwardWeights::primitive_desc desc = make_desc(batch_.part, filters_desc(c_.w));
+      gradient_desc_ = desc.diff_weights_desc();
+      whole_.emplace(bind(desc));
+      if (const int64_t left = batch_.size % batch_.part; left > 0) {
+        rest_.emplace(bind(make_desc(left, gradient_desc_)));
+      }
+      result_.emplace(gradient_desc_, plain, 1);
     });
-    ScratchPlan own;
-    for (Part* part : {&*whole_, rest_ ? &*rest_ : nullptr}) {
-      if (!part) continue;
-      gradient_bytes_ = std::max(gradient_bytes_, aligned_size(part->gradient_desc));
-      scratchpad_bytes_ = std::max(
-          {scratchpad_bytes_, part->images.scratchpad_bytes(), part->gradients.scratchpad_bytes(),
-           part->result.scratchpad_bytes(), part->convolution.scratchpad_bytes()});
-    }
-    images_at_ = own.add(aligned_size(whole_->images_desc));
-    gradients_at_ = own.add(aligned_size(whole_->gradients_desc));
-    blocked_at_ = own.add(gradient_bytes_);
-    scratchpad_at_ = own.add(scratchpad_bytes_);
-    slot_bytes_ = own.bytes();
-    plain_bytes_ = aligned(element_count(c_.w) * item_size(DType::kFloat32));
+    gradient_bytes_ = aligned_size(gradient_desc_);
+    slot_bytes_ = aligned(
+        std::max(whole_->scratchpad_bytes(), rest_ ? rest_->scratchpad_bytes() : int64_t{0}));
   }
 
   int64_t scratch_bytes() const override {
-    return batch_.count() * plain_bytes_ + slots_ * slot_bytes_;
+    return batch_.count() * gradient_bytes_ +
+           std::max(slots_ * slot_bytes_, result_->scratchpad_bytes());
   }
 
   void run(std::span<const void* const> inputs, std::span<void* const> outputs,
@@ -282,59 +286,50 @@ class WeightGradConvolution final : public Kernel {
     const auto* x = static_cast<const float*>(inputs[0]);
     const auto* g = static_cast<const float*>(inputs[1]);
     const int64_t parts = batch_.count();
+    char* const pads = memory + parts * gradient_bytes_;
     std::atomic<dnnl_status_t> status{dnnl_success};
     parallel_parts(parts, slots_, batch_.size * c_.image_cost(), [&](int64_t slot, int64_t i) {
-      Part& part = batch_.length(i) == batch_.part ? *whole_ : *rest_;
-      char* const own = memory + parts * plain_bytes_ + slot * slot_bytes_;
-      char* const pad = own + scratchpad_at_;
-      const void* images = part.images.run(slot, x + i * batch_.part * c_.image_elements(c_.x),
-                                           own + images_at_, pad, status);
-      const void* gradients = part.gradients.run(
-          slot, g + i * batch_.part * c_.image_elements(c_.out), own + gradients_at_, pad, status);
-      char* const plain = memory + i * plain_bytes_;
-      char* const result = part.result.is_needed() ? own + blocked_at_ : plain;
-      part.convolution.run(slot, {images, gradients, result}, pad, status);
-      part.result.run(slot, result, plain, pad, status);
+      BoundPrimitive& part = batch_.length(i) == batch_.part ? *whole_ : *rest_;
+      part.run(slot,
+               {x + i * batch_.part * c_.image_elements(c_.x),
+                g + i * batch_.part * c_.image_elements(c_.out), memory + i * gradient_bytes_},
+               pads + slot * slot_bytes_, status);
     });
+    void* const out = outputs[0];
+    void* const sum = result_->is_needed() ? memory : out;
+    add_parts(memory, static_cast<float*>(sum));
+    result_->run(0, sum, out, pads, status);
     check_onednn(status, name_);
-    add_parts(memory, static_cast<float*>(outputs[0]));
   }
 
  private:
-  struct Part {
-    BoundPrimitive convolution;
-    memory::desc images_desc, gradients_desc, gradient_desc;
-    Reordering images, gradients, result;
-  };
-
   // Each part costs a gradient's memory, so their number is bounded.
   static constexpr int64_t kPartCost = 200'000, kMaxParts = 16;
 
-  Part make(int64_t images) const {
-    const BackwardWeights::primitive_desc desc(
-        onednn_engine(), dnnl::algorithm::convolution_direct, any_layout(dims_of(c_.x, images)),
-        any_layout(dims_of(c_.w)), any_layout(dims_of(c_.out, images)), c_.stride(), c_.dilation(),
-        c_.padding(), c_.padding(), forward_desc(c_, images), user_scratchpad());
-    return {BoundPrimitive(BackwardWeights(desc), desc.scratchpad_desc(),
-                           {{DNNL_ARG_SRC, desc.src_desc()},
-                            {DNNL_ARG_DIFF_DST, desc.diff_dst_desc()},
-                            {DNNL_ARG_DIFF_WEIGHTS, desc.diff_weights_desc()}},
-                           slots_),
-            desc.src_desc(),
-            desc.diff_dst_desc(),
-            desc.diff_weights_desc(),
-            Reordering(onednn_floats(dims_of(c_.x, images)), desc.src_desc(), slots_),
-            Reordering(onednn_floats(dims_of(c_.out, images)), desc.diff_dst_desc(), slots_),
-            Reordering(desc.diff_weights_desc(), onednn_floats(dims_of(c_.w)), slots_)};
+  BackwardWeights::primitive_desc make_desc(int64_t images, const memory::desc& gradient) const {
+    return BackwardWeights::primitive_desc(
+        onednn_engine(), dnnl::algorithm::convolution_direct, images_desc(c_.x, images), gradient,
+        images_desc(c_.out, images), c_.stride(), c_.dilation(), c_.padding(), c_.padding(),
+        forward_desc(c_, images), user_scratchpad());
   }
 
+  BoundPrimitive bind(const BackwardWeights::primitive_desc& desc) const {
+    return BoundPrimitive(BackwardWeights(desc), desc.scratchpad_desc(),
+                          {{DNNL_ARG_SRC, desc.src_desc()},
+                           {DNNL_ARG_DIFF_DST, desc.diff_dst_desc()},
+                           {DNNL_ARG_DIFF_WEIGHTS, desc.diff_weights_desc()}},
+                          slots_);
+  }
+
+  /// `out` may be the first part's own memory.
   void add_parts(const char* memory, float* out) const {
-    const int64_t parts = batch_.count(), size = element_count(c_.w);
+    const int64_t parts = batch_.count();
+    const auto size = static_cast<int64_t>(gradient_desc_.get_size() / sizeof(float));
     parallel_ranges(size, size * parts / 4, [&](int64_t first, int64_t last) {
       const auto part = [&](int64_t i) {
-        return reinterpret_cast<const float*>(memory + i * plain_bytes_);
+        return reinterpret_cast<const float*>(memory + i * gradient_bytes_);
       };
-      std::copy(part(0) + first, part(0) + last, out + first);
+      if (out != part(0)) std::copy(part(0) + first, part(0) + last, out + first);
       for (int64_t i = 1; i < parts; ++i) {
         const float* from = part(i);
         for (int64_t e = first; e < last; ++e) out[e] += from[e];
@@ -346,15 +341,19 @@ class WeightGradConvolution final : public Kernel {
   const std::string name_;
   const Batch batch_;
   const int64_t slots_;
-  std::optional<Part> whole_, rest_;
-  int64_t gradient_bytes_ = 0, scratchpad_bytes_ = 0;
-  int64_t images_at_ = 0, gradients_at_ = 0, blocked_at_ = 0, scratchpad_at_ = 0;
-  int64_t slot_bytes_ = 0, plain_bytes_ = 0;
+  memory::desc gradient_desc_;
+  std::optional<BoundPrimitive> whole_, rest_;
+  std::optional<Reordering> result_;
+  int64_t gradient_bytes_ = 0, slot_bytes_ = 0;
 };
 
 /// Checks what all makers rely on: a message here means a mistake in the caller's shape rule.
 Convolution checked(const Window& window, const Layout& x, const Layout& w, const Layout& out) {
-  const Convolution c{window, x.shape, w.shape, out.shape};
+  const auto seen = [&](const Layout& images) {
+    const Shape& s = images.shape;
+    return images.dtype == DType::kFloat32 ? Shape{s[0], s[3], s[1], s[2]} : s;
+  };
+  const Convolution c{window, seen(x), w.shape, seen(out)};
   const bool ranks = c.x.rank() == 4 && c.w.rank() == 4 && c.out.rank() == 4;
   if (!ranks || c.x[1] != c.w[1] || c.w[0] != c.out[1] || c.x[0] != c.out[0] ||
       c.w[2] != window.kernel[0] || c.w[3] != window.kernel[1]) {
@@ -374,23 +373,25 @@ bool uses_onednn(const Convolution& c, const Layout& x) {
 
 }  // namespace
 
-KernelPtr make_conv2d(const Window& window, const Layout& x, const Layout& w, const Layout& out) {
+KernelPtr make_conv2d(const Window& window, const Layout& x, const Layout& w, const Layout& out,
+                      bool bias, bool relu) {
   const Convolution c = checked(window, x, w, out);
-  if (!uses_onednn(c, x)) return make_conv2d_loops(window, x, w, out);
-  return std::make_unique<ImageConvolution>(c, ImageConvolution::Direction::kForward);
+  if (!uses_onednn(c, x)) return make_conv2d_loops(window, x.dtype, c.x, c.w, c.out);
+  return std::make_unique<ImageConvolution>(c, ImageConvolution::Direction::kForward, bias, relu);
 }
 
 KernelPtr make_conv2d_input_grad(const Window& window, const Layout& g, const Layout& w,
                                  const Layout& x_out) {
   const Convolution c = checked(window, x_out, w, g);
-  if (!uses_onednn(c, g)) return make_conv2d_input_grad_loops(window, g, w, x_out);
-  return std::make_unique<ImageConvolution>(c, ImageConvolution::Direction::kInputGrad);
+  if (!uses_onednn(c, g)) return make_conv2d_input_grad_loops(window, g.dtype, c.x, c.w, c.out);
+  return std::make_unique<ImageConvolution>(c, ImageConvolution::Direction::kInputGrad, false,
+                                            false);
 }
 
 KernelPtr make_conv2d_weight_grad(const Window& window, const Layout& x, const Layout& g,
                                   const Layout& w_out) {
   const Convolution c = checked(window, x, w_out, g);
-  if (!uses_onednn(c, x)) return make_conv2d_weight_grad_loops(window, x, g, w_out);
+  if (!uses_onednn(c, x)) return make_conv2d_weight_grad_loops(window, x.dtype, c.x, c.w, c.out);
   return std::make_unique<WeightGradConvolution>(c);
 }
 

@@ -157,19 +157,19 @@ KernelPtr make_for_dtype(const Window& window, DType dtype, const Shape& x, cons
 
 }  // namespace
 
-KernelPtr make_conv2d_loops(const Window& window, const Layout& x, const Layout& w,
-                            const Layout& out) {
-  return make_for_dtype<ForwardLoops>(window, x.dtype, x.shape, w.shape, out.shape);
+KernelPtr make_conv2d_loops(const Window& window, DType dtype, const Shape& x, const Shape& w,
+                            const Shape& out) {
+  return make_for_dtype<ForwardLoops>(window, dtype, x, w, out);
 }
 
-KernelPtr make_conv2d_input_grad_loops(const Window& window, const Layout& g, const Layout& w,
-                                       const Layout& x_out) {
-  return make_for_dtype<InputGradLoops>(window, g.dtype, x_out.shape, w.shape, g.shape);
+KernelPtr make_conv2d_input_grad_loops(const Window& window, DType dtype, const Shape& x,
+                                       const Shape& w, const Shape& out) {
+  return make_for_dtype<InputGradLoops>(window, dtype, x, w, out);
 }
 
-KernelPtr make_conv2d_weight_grad_loops(const Window& window, const Layout& x, const Layout& g,
-                                        const Layout& w_out) {
-  return make_for_dtype<WeightGradLoops>(window, x.dtype, x.shape, w_out.shape, g.shape);
+KernelPtr make_conv2d_weight_grad_loops(const Window& window, DType dtype, const Shape& x,
+                                        const Shape& w, const Shape& out) {
+  return make_for_dtype<WeightGradLoops>(window, dtype, x, w, out);
 }
 
 }  // namespace cyxwiz::cpu

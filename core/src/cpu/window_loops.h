@@ -9,12 +9,12 @@
 
 namespace cyxwiz::cpu {
 
-KernelPtr make_conv2d_loops(const Window& window, const Layout& x, const Layout& w,
-                            const Layout& out);
-KernelPtr make_conv2d_input_grad_loops(const Window& window, const Layout& g, const Layout& w,
-                                       const Layout& x_out);
-KernelPtr make_conv2d_weight_grad_loops(const Window& window, const Layout& x, const Layout& g,
-                                        const Layout& w_out);
+KernelPtr make_conv2d_loops(const Window& window, DType dtype, const Shape& x, const Shape& w,
+                            const Shape& out);
+KernelPtr make_conv2d_input_grad_loops(const Window& window, DType dtype, const Shape& x,
+                                       const Shape& w, const Shape& out);
+KernelPtr make_conv2d_weight_grad_loops(const Window& window, DType dtype, const Shape& x,
+                                        const Shape& w, const Shape& out);
 
 /// One axis of a Window over an axis of `size` elements.
 struct WindowAxis {

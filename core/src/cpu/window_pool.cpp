@@ -1,7 +1,6 @@
 #include <algorithm>
-#include <limits>
+#include <span>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "cpu/threads.h"
@@ -27,108 +26,92 @@ void check_windows(const char* operation, const Window& window, const Shape& ima
   }
 }
 
-/// Calls `body` with the stride, as a constant where that lets the compiler vectorise.
-template <class Body>
-void with_stride(int64_t stride, Body&& body) {
-  if (stride == 1) {
-    body(std::integral_constant<int64_t, 1>{});
-  } else if (stride == 2) {
-    body(std::integral_constant<int64_t, 2>{});
-  } else {
-    body(stride);
-  }
-}
-
-/// The planes of images and windows, and how they are visited.
+/// Images with the channels last: a window's taps are runs of neighbouring channels. Each image is
+/// visited by itself, in blocks of channels where the images are few.
 class Pooling : public Kernel {
  public:
   Pooling(const Window& window, const Shape& image, const Shape& out)
       : rows_(window_axis(window, image, 0)),
         columns_(window_axis(window, image, 1)),
-        planes_(image[0] * image[1]),
+        images_(image[0]),
+        channels_(image[1]),
+        block_(images_ < kFewImages ? std::min(channels_, kBlock) : channels_),
         out_rows_(out[2]),
-        out_columns_(out[3]) {
-    for (int64_t i = 0; i < out_rows_; ++i) row_taps_.push_back(rows_.taps_inside(i));
-    for (int64_t j = 0; j < out_columns_; ++j) column_taps_.push_back(columns_.taps_inside(j));
-  }
+        out_columns_(out[3]) {}
 
  protected:
-  using Range = WindowAxis::Range;
-
-  const Range& row_taps(int64_t i) const { return row_taps_[static_cast<size_t>(i)]; }
-  const Range& column_taps(int64_t j) const { return column_taps_[static_cast<size_t>(j)]; }
-  int64_t elements_inside(int64_t i, int64_t j) const {
-    return (row_taps(i).last - row_taps(i).first) * (column_taps(j).last - column_taps(j).first);
-  }
-  int64_t image_size() const { return rows_.size * columns_.size; }
-  int64_t out_size() const { return out_rows_ * out_columns_; }
-  int64_t cost() const {
-    return planes_ * (image_size() / 4 + out_size() * rows_.kernel * columns_.kernel);
-  }
+  /// A block of channels of one image: where it starts in an image and in the windows' results.
+  struct Block {
+    int64_t image, out, channels;
+  };
 
   template <class Body>
-  void for_planes(Body&& body) const {
-    parallel_ranges(planes_, cost(), [&](int64_t first, int64_t last) {
-      for (int64_t plane = first; plane < last; ++plane) body(plane);
+  void for_blocks(Body&& body) const {
+    const int64_t blocks = block_ > 0 ? (channels_ + block_ - 1) / block_ : 0;
+    const int64_t taps = rows_.kernel * columns_.kernel;
+    const int64_t cost = images_ * channels_ * (image_size() + out_size() * taps) / 8;
+    parallel_ranges(images_ * blocks, cost, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t image = i / blocks, channel = i % blocks * block_;
+        body(Block{image * image_size() * channels_ + channel,
+                   image * out_size() * channels_ + channel,
+                   std::min(block_, channels_ - channel)});
+      }
     });
   }
 
-  /// Calls `body(image, out, count)` for every tap and every piece of a row of windows that it
-  /// reads inside a plane; `image` moves by the stride, `out` by 1.
+  /// Calls `body(out, taps)` for every window: where its result lies, counted from the block's, and
+  /// where its taps do, in row-major order; all of them inside the image.
   template <class Body>
-  void for_tap_rows(Body&& body) const {
+  void for_windows(Body&& body) const {
+    std::vector<int64_t> taps;
     for (int64_t i = 0; i < out_rows_; ++i) {
-      const Range ki_inside = row_taps(i);
-      for (int64_t ki = ki_inside.first; ki < ki_inside.last; ++ki) {
-        const int64_t row = rows_.position(i, ki) * columns_.size;
-        for (int64_t kj = 0; kj < columns_.kernel; ++kj) {
-          const Range c = columns_.windows_inside(kj, out_columns_);
-          if (c.first == c.last) continue;
-          body(row + columns_.position(c.first, kj), i * out_columns_ + c.first, c.last - c.first);
-        }
-      }
-    }
-  }
-
-  /// Where window (i, j) has its first maximum, or its first NaN.
-  template <class T>
-  int64_t first_maximum(const T* image, int64_t i, int64_t j) const {
-    const Range ki_inside = row_taps(i), kj_inside = column_taps(j);
-    int64_t best_at =
-        rows_.position(i, ki_inside.first) * columns_.size + columns_.position(j, kj_inside.first);
-    T best = image[best_at];
-    for (int64_t ki = ki_inside.first; ki < ki_inside.last; ++ki) {
-      const int64_t row = rows_.position(i, ki) * columns_.size;
-      for (int64_t kj = kj_inside.first; kj < kj_inside.last; ++kj) {
-        const int64_t at = row + columns_.position(j, kj);
-        const T value = image[at];
-        // Selections rather than a branch, which would often be mispredicted. A NaN is beaten by
-        // none.
-        const bool takes = (best == best) & !(value <= best);
-        best = takes ? value : best;
-        best_at = takes ? at : best_at;
-      }
-    }
-    return best_at;
-  }
-
-  /// Calls `body(window, maximum)` for every window of a plane: its number, and where its maximum
-  /// is.
-  template <class T, class Body>
-  void for_maxima(const T* image, Body&& body) const {
-    for (int64_t i = 0; i < out_rows_; ++i) {
+      const WindowAxis::Range rows = rows_.taps_inside(i);
       for (int64_t j = 0; j < out_columns_; ++j) {
-        body(i * out_columns_ + j, first_maximum(image, i, j));
+        const WindowAxis::Range columns = columns_.taps_inside(j);
+        taps.clear();
+        for (int64_t ki = rows.first; ki < rows.last; ++ki) {
+          for (int64_t kj = columns.first; kj < columns.last; ++kj) {
+            taps.push_back((rows_.position(i, ki) * columns_.size + columns_.position(j, kj)) *
+                           channels_);
+          }
+        }
+        body((i * out_columns_ + j) * channels_, std::span<const int64_t>(taps));
       }
     }
   }
+
+  template <class T>
+  void clear_image(T* to, int64_t channels) const {
+    for (int64_t i = 0; i < image_size(); ++i) {
+      std::fill(to + i * channels_, to + i * channels_ + channels, T{0});
+    }
+  }
+
+  int64_t image_size() const { return rows_.size * columns_.size; }
+  int64_t out_size() const { return out_rows_ * out_columns_; }
 
   const WindowAxis rows_, columns_;
-  const int64_t planes_, out_rows_, out_columns_;
+  const int64_t images_, channels_, block_;
+  const int64_t out_rows_, out_columns_;
 
  private:
-  std::vector<Range> row_taps_, column_taps_;  // Which taps of each row and column of windows read.
+  static constexpr int64_t kFewImages = 16, kBlock = 16;
 };
+
+/// The maximum of a window, channel by channel. A NaN is beaten by none.
+template <class T>
+void window_maximum(const T* image, std::span<const int64_t> taps, int64_t channels, T* best) {
+  std::copy(image + taps[0], image + taps[0] + channels, best);
+  for (const int64_t tap : taps.subspan(1)) {
+    const T* from = image + tap;
+#pragma omp simd
+    for (int64_t c = 0; c < channels; ++c) {
+      const T value = from[c], old = best[c];
+      best[c] = (old == old) & !(value <= old) ? value : old;
+    }
+  }
+}
 
 template <class T>
 class MaxPool final : public Pooling {
@@ -138,21 +121,40 @@ class MaxPool final : public Pooling {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
     const auto* x = static_cast<const T*>(inputs[0]);
     auto* out = static_cast<T*>(outputs[0]);
-    for_planes([&](int64_t plane) {
-      const T* image = x + plane * image_size();
-      T* best = out + plane * out_size();
-      std::fill(best, best + out_size(), -std::numeric_limits<T>::infinity());
-      for_tap_rows([&](int64_t from, int64_t to, int64_t count) {
-        with_stride(columns_.stride, [&](auto stride) {
-          for (int64_t j = 0; j < count; ++j) {
-            const T value = image[from + j * stride], old = best[to + j];
-            const bool takes = (old == old) & !(value <= old);
-            best[to + j] = takes ? value : old;
-          }
-        });
+    for_blocks([&](const Block& block) {
+      for_windows([&](int64_t window, std::span<const int64_t> taps) {
+        window_maximum(x + block.image, taps, block.channels, out + block.out + window);
       });
     });
   }
+};
+
+/// What each channel of a block keeps while the taps of a window are visited.
+template <class T>
+struct FirstMaxima {
+  explicit FirstMaxima(int64_t channels)
+      : best(static_cast<size_t>(channels)), rest(static_cast<size_t>(channels)) {}
+
+  /// Gives each channel of `rest` to the first of its taps that has the maximum (or the first NaN):
+  /// `give(tap, c, amount)`, with 0 for the others.
+  template <class Give>
+  void distribute(const T* image, std::span<const int64_t> taps, Give&& give) {
+    const auto channels = static_cast<int64_t>(best.size());
+    window_maximum(image, taps, channels, best.data());
+    const T* const maximum = best.data();
+    T* const left = rest.data();
+    for (const int64_t tap : taps) {
+      const T* const from = image + tap;
+#pragma omp simd
+      for (int64_t c = 0; c < channels; ++c) {
+        const bool is_maximum = (from[c] == maximum[c]) | (from[c] != from[c]);
+        give(tap, c, is_maximum ? left[c] : T{0});
+        left[c] = is_maximum ? T{0} : left[c];
+      }
+    }
+  }
+
+  std::vector<T> best, rest;
 };
 
 template <class T>
@@ -164,12 +166,15 @@ class MaxPoolGrad final : public Pooling {
     const auto* x = static_cast<const T*>(inputs[0]);
     const auto* g = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
-    for_planes([&](int64_t plane) {
-      const T* gradient = g + plane * out_size();
-      T* to = out + plane * image_size();
-      std::fill(to, to + image_size(), T{0});
-      for_maxima(x + plane * image_size(),
-                 [&](int64_t window, int64_t maximum) { to[maximum] += gradient[window]; });
+    for_blocks([&](const Block& block) {
+      FirstMaxima<T> maxima(block.channels);
+      T* const to = out + block.image;
+      clear_image(to, block.channels);
+      for_windows([&](int64_t window, std::span<const int64_t> taps) {
+        std::copy_n(g + block.out + window, block.channels, maxima.rest.begin());
+        maxima.distribute(x + block.image, taps,
+                          [to](int64_t tap, int64_t c, T amount) { to[tap + c] += amount; });
+      });
     });
   }
 };
@@ -183,11 +188,16 @@ class MaxPoolPick final : public Pooling {
     const auto* x = static_cast<const T*>(inputs[0]);
     const auto* v = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
-    for_planes([&](int64_t plane) {
-      const T* values = v + plane * image_size();
-      T* to = out + plane * out_size();
-      for_maxima(x + plane * image_size(),
-                 [&](int64_t window, int64_t maximum) { to[window] = values[maximum]; });
+    for_blocks([&](const Block& block) {
+      FirstMaxima<T> maxima(block.channels);
+      const T* const values = v + block.image;
+      for_windows([&](int64_t window, std::span<const int64_t> taps) {
+        T* const to = out + block.out + window;
+        std::fill(maxima.rest.begin(), maxima.rest.end(), T{1});
+        maxima.distribute(x + block.image, taps, [&](int64_t tap, int64_t c, T chosen) {
+          to[c] = chosen != T{0} ? values[tap + c] : to[c];
+        });
+      });
     });
   }
 };
@@ -200,20 +210,16 @@ class AvgPool final : public Pooling {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
     const auto* x = static_cast<const T*>(inputs[0]);
     auto* out = static_cast<T*>(outputs[0]);
-    for_planes([&](int64_t plane) {
-      const T* image = x + plane * image_size();
-      T* sum = out + plane * out_size();
-      std::fill(sum, sum + out_size(), T{0});
-      for_tap_rows([&](int64_t from, int64_t to, int64_t count) {
-        with_stride(columns_.stride, [&](auto stride) {
-          for (int64_t j = 0; j < count; ++j) sum[to + j] += image[from + j * stride];
-        });
-      });
-      for (int64_t i = 0; i < out_rows_; ++i) {
-        for (int64_t j = 0; j < out_columns_; ++j) {
-          sum[i * out_columns_ + j] /= static_cast<T>(elements_inside(i, j));
+    for_blocks([&](const Block& block) {
+      for_windows([&](int64_t window, std::span<const int64_t> taps) {
+        T* const mean = out + block.out + window;
+        std::fill(mean, mean + block.channels, T{0});
+        for (const int64_t tap : taps) {
+          const T* from = x + block.image + tap;
+          for (int64_t c = 0; c < block.channels; ++c) mean[c] += from[c];
         }
-      }
+        for (int64_t c = 0; c < block.channels; ++c) mean[c] /= static_cast<T>(taps.size());
+      });
     });
   }
 };
@@ -226,23 +232,17 @@ class AvgPoolGrad final : public Pooling {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
     const auto* g = static_cast<const T*>(inputs[0]);
     auto* out = static_cast<T*>(outputs[0]);
-    for_planes([&](int64_t plane) {
-      const T* gradient = g + plane * out_size();
-      T* to = out + plane * image_size();
-      std::fill(to, to + image_size(), T{0});
-      for (int64_t i = 0; i < out_rows_; ++i) {
-        const Range ki_inside = row_taps(i);
-        for (int64_t j = 0; j < out_columns_; ++j) {
-          const Range kj_inside = column_taps(j);
-          const T share = gradient[i * out_columns_ + j] / static_cast<T>(elements_inside(i, j));
-          for (int64_t ki = ki_inside.first; ki < ki_inside.last; ++ki) {
-            T* row = to + rows_.position(i, ki) * columns_.size;
-            for (int64_t kj = kj_inside.first; kj < kj_inside.last; ++kj) {
-              row[columns_.position(j, kj)] += share;
-            }
+    for_blocks([&](const Block& block) {
+      T* const to = out + block.image;
+      clear_image(to, block.channels);
+      for_windows([&](int64_t window, std::span<const int64_t> taps) {
+        const T* const gradient = g + block.out + window;
+        for (const int64_t tap : taps) {
+          for (int64_t c = 0; c < block.channels; ++c) {
+            to[tap + c] += gradient[c] / static_cast<T>(taps.size());
           }
         }
-      }
+      });
     });
   }
 };
@@ -250,12 +250,14 @@ class AvgPoolGrad final : public Pooling {
 template <template <class> class Pool>
 KernelPtr make_pooling(const char* operation, const Window& window, const Layout& image,
                        const Layout& out) {
-  check_windows(operation, window, image.shape, out.shape);
+  const auto seen = [](const Shape& s) { return Shape{s[0], s[3], s[1], s[2]}; };
+  const Shape image_shape = seen(image.shape), out_shape = seen(out.shape);
+  check_windows(operation, window, image_shape, out_shape);
   if (image.dtype == DType::kFloat32) {
-    return std::make_unique<Pool<float>>(window, image.shape, out.shape);
+    return std::make_unique<Pool<float>>(window, image_shape, out_shape);
   }
   if (image.dtype == DType::kFloat64) {
-    return std::make_unique<Pool<double>>(window, image.shape, out.shape);
+    return std::make_unique<Pool<double>>(window, image_shape, out_shape);
   }
   throw DTypeError(std::string(operation) + ": it computes in float32 or float64, not " +
                    std::string(name(image.dtype)));

@@ -86,6 +86,12 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Pair stride, Pair padding, Pair 
 }
 
 Tensor max_pool2d(const Tensor& x, Pair kernel, Pair stride, Pair padding) {
+  // The maximum of what relu leaves is what relu leaves of the maximum, and so are the gradients:
+  // relu and its derivative come cheaper after the pool. (Only a trace's inputs are sure to stay.)
+  const Node& before = *x.node();
+  if (before.op == Op::k_relu && before.traced && x.rank() == 4) {
+    return relu(max_pool2d(input(before, 0), kernel, stride, padding));
+  }
   return pool(Op::k_max_pool2d, x, kernel, stride, padding);
 }
 

@@ -1,5 +1,6 @@
 // Lowering: views become strides; what a kernel can't read through strides becomes a dense copy.
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 
 #include "program/fuse.h"
@@ -65,6 +66,27 @@ Strides broadcast_strides(const View& from, const Shape& to) {
   return strides;
 }
 
+// Images are [N, C, H, W] to users, but what windows slide over lies with the channels last,
+// [N, H, W, C]: that vectorises best, and oneDNN's convolutions are as fast with it as with layouts
+// of their own. Elementwise steps between them keep it, so that nothing is rearranged on the way.
+using Axes = std::array<int, 4>;
+constexpr Axes kChannelsLast{0, 2, 3, 1}, kChannelsFirst{0, 3, 1, 2};
+
+template <class Sizes>
+Sizes permuted(const Sizes& sizes, const Axes& axes) {
+  Sizes result = sizes;
+  for (int i = 0; i < 4; ++i) result[i] = sizes[axes[static_cast<size_t>(i)]];
+  return result;
+}
+View permuted(const View& view, const Axes& axes) {
+  const Access& access = view.access;
+  return {{access.base, access.offset, permuted(access.strides, axes)}, permuted(view.shape, axes)};
+}
+
+bool is_channels_last(const View& view) {
+  return view.shape.rank() == 4 && !is_dense(view) && is_dense(permuted(view, kChannelsLast));
+}
+
 class Lowering {
  public:
   explicit Lowering(const Graph& graph) : graph_(graph) {}
@@ -117,6 +139,45 @@ class Lowering {
   }
 
   View dense(const View& view) { return is_dense(view) ? view : copied(view); }
+
+  /// Which of its operands an operation on windows reads (bit by bit) and whether it gives images
+  /// with the channels last. Convolutions in float64 are loops of our own over planes.
+  struct WindowLayout {
+    unsigned operands = 0;
+    bool result = false;
+  };
+  static WindowLayout window_layout(const Value& value) {
+    switch (value.op) {
+      case Op::k_conv2d:
+      case Op::k_conv2d_input_grad:
+        return value.dtype == DType::kFloat32 ? WindowLayout{0b01, true} : WindowLayout();
+      case Op::k_conv2d_weight_grad:
+        return value.dtype == DType::kFloat32 ? WindowLayout{0b11, false} : WindowLayout();
+      case Op::k_max_pool2d:
+      case Op::k_max_pool2d_grad:
+      case Op::k_max_pool2d_pick:
+      case Op::k_avg_pool2d:
+      case Op::k_avg_pool2d_grad:
+        return {0b11, true};
+      default:
+        return {};
+    }
+  }
+
+  /// Is the value computed with the channels last because what it reads lies so?
+  bool keeps_channels_last(const Value& value) const {
+    if (is_reduction(value.op)) {
+      // The index that argmax gives counts in the order of the axes.
+      return value.op != Op::k_argmax && value.op != Op::k_argmin &&
+             is_channels_last(views_[at(value.inputs[0])]);
+    }
+    if (!is_elementwise(value.op) || is_source(value.op)) return false;
+    for (int input : value.operands()) {  // the first that is not broadcast decides
+      const View& view = views_[at(input)];
+      if (view.shape == value.shape) return is_channels_last(view);
+    }
+    return false;
+  }
 
   View lower_view(const Value& value) {
     View view = views_[at(value.inputs[0])];
@@ -177,8 +238,12 @@ class Lowering {
     }
   }
 
-  /// Takes a bias or a relu that follows a matrix product, and nothing else reads the product, into
-  /// the product's own step.
+  static int64_t& relu_after(LoweredValue& product) {
+    return product.op == Op::k_matmul ? product.attributes[0] : product.attributes.back();
+  }
+
+  /// Takes a bias or a relu that follows a matrix product or a convolution, and nothing else reads
+  /// that, into the product's own step.
   bool joins_product(const Value& value, View& joined) {
     if (value.op != Op::k_add && value.op != Op::k_relu) return false;
     for (int side = 0; side < value.input_count; ++side) {
@@ -187,25 +252,30 @@ class Lowering {
       LoweredValue& product = result_.values[at(view.access.base)];
       // What it reads must be the whole product itself, or the sum that took its place.
       const Op read = graph_.values[at(id)].op;
-      if (product.op != Op::k_matmul || (read != Op::k_matmul && read != Op::k_add) ||
-          uses_[at(id)] != 1 || value.shape != product.shape || product.attributes[0] != 0) {
+      const bool convolves = product.op == Op::k_conv2d && product.dtype == DType::kFloat32 &&
+                             element_count(product.input_shapes[0]) > 0 &&
+                             element_count(product.input_shapes[1]) > 0;
+      if ((product.op != Op::k_matmul && !convolves) || (read != product.op && read != Op::k_add) ||
+          uses_[at(id)] != 1 || value.shape != view.shape || relu_after(product) != 0) {
         continue;
       }
       if (value.op == Op::k_add) {
         const View& other = views_[at(value.inputs[at(1 - side)])];
         const Strides strides = broadcast_strides(other, value.shape);
-        const int last = strides.rank() - 1;
+        const int axis = convolves ? 1 : strides.rank() - 1;
         // It must be there when the product runs.
         bool is_row = other.access.base < view.access.base ||
                       result_.values[at(other.access.base)].op == Op::kInput;
-        is_row &= strides[last] == 1;
-        for (int i = 0; i < last; ++i) is_row &= strides[i] == 0 || value.shape[i] == 1;
+        is_row &= strides[axis] == 1;
+        for (int i = 0; i < strides.rank(); ++i) {
+          is_row &= i == axis || strides[i] == 0 || value.shape[i] == 1;
+        }
         if (!is_row || product.inputs.size() > 2) continue;
-        const Shape row{value.shape[last]};
+        const Shape row{value.shape[axis]};
         product.inputs.push_back({other.access.base, other.access.offset, contiguous_strides(row)});
         product.input_shapes.push_back(row);
       } else {
-        product.attributes[0] = 1;
+        relu_after(product) = 1;
       }
       joined = view;
       return true;
@@ -234,13 +304,17 @@ class Lowering {
     const Value& value = graph_.values[at(id)];
     if (is_view(value.op)) return lower_view(value);
     if (View joined; joins_product(value, joined)) return joined;
+    const WindowLayout window = window_layout(value);
+    const bool keeps = keeps_channels_last(value), turned = keeps || window.result;
     LoweredValue lowered{.op = value.op,
                          .dtype = value.dtype,
                          .shape = value.shape,
-                         .domain = value.shape,
+                         .domain = {},
                          .inputs = {},
                          .input_shapes = {},
                          .attributes = {}};
+    if (turned) lowered.shape = permuted(value.shape, kChannelsLast);
+    lowered.domain = lowered.shape;
     for (int i = 0; i < value.input_count; ++i) {
       if (const auto found = unfinished_.find(value.inputs[at(i)]); found != unfinished_.end()) {
         LoweredValue& first = found->second;
@@ -255,8 +329,12 @@ class Lowering {
       if (is_elementwise(value.op) && !is_source(value.op)) {
         view.access.strides = broadcast_strides(view, value.shape);
         view.shape = value.shape;
+        if (keeps) view = permuted(view, kChannelsLast);
       } else if (is_reduction(value.op)) {
+        if (keeps) view = permuted(view, kChannelsLast);
         lowered.domain = view.shape;
+      } else if (window.operands >> i & 1) {
+        view = dense(permuted(view, kChannelsLast));
       } else {
         view = readable(value.op, i, view);
       }
@@ -269,7 +347,14 @@ class Lowering {
       unfinished_.emplace(id, std::move(lowered));
       return {};
     }
-    return emit(std::move(lowered));
+    if (keeps && is_reduction(value.op)) {
+      const int64_t mask = value.attributes[0];
+      lowered.attributes[0] = 0;
+      for (size_t i = 0; i < 4; ++i) lowered.attributes[0] |= (mask >> kChannelsLast[i] & 1) << i;
+    }
+    if (value.op == Op::k_conv2d) lowered.attributes.push_back(0);  // no relu yet
+    const View made = emit(std::move(lowered));
+    return turned ? permuted(made, kChannelsFirst) : made;
   }
 
   const Graph& graph_;

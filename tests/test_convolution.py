@@ -137,3 +137,75 @@ def test_same_padding_keeps_ceil_of_size_over_stride():
         assert (
             layer(x).shape == (1, 2, expected, expected) == layer.output_shape((1, 1, size, size))
         )
+
+
+# --- images lie with the channels last between operations on windows -------------------------------
+
+
+def test_values_that_lie_with_the_channels_last_read_like_any_other():
+    x, w = images((3, 2, 7, 6)), images((5, 2, 3, 2), seed=1)
+    other = images((3, 5, 5, 5), seed=2)
+    y, expected = cx.conv2d(x, w), conv2d(x, w)
+    cases = [
+        (lambda y, cx: y, "itself"),
+        (lambda y, _: y + other, "with one that lies otherwise"),
+        (lambda y, cx: other * y - y, "after one that lies otherwise"),
+        (lambda y, cx: y * other[:1], "broadcast over images"),
+        (lambda y, cx: y + other[:, :, :1, :1], "broadcast over places"),
+        (lambda y, cx: cx.exp(y).sum(axis=(0, 2, 3)), "sum but for the channels"),
+        (lambda y, cx: y.sum(axis=1, keepdims=True) + y, "sum of the channels"),
+        (lambda y, cx: y.mean(axis=(1, 3)), "mean of two axes"),
+        (lambda y, cx: y.max(axis=3), "maximum"),
+        (lambda y, cx: y.argmax(axis=1), "argmax of the channels"),
+        (lambda y, cx: y.argmax(), "argmax of all"),
+        (lambda y, cx: y.reshape(3, -1) @ y.reshape(-1, 3), "flattened"),
+        (lambda y, cx: y[:, 1:4, ::2] * 2, "sliced"),
+        (lambda y, cx: y.transpose(0, 2, 3, 1) + 1, "transposed"),
+        (lambda y, cx: cx.where(y > 0, y, other), "chosen"),
+    ]
+    for function, name in cases:
+        np.testing.assert_allclose(
+            np.asarray(function(y, cx)),
+            function(expected, np),
+            err_msg=name,
+            **CLOSE["float32"],
+        )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16])
+def test_bias_relu_and_pool_after_a_convolution_are_those_of_the_loops(channels):
+    x, w, bias = images((2, 3, 9, 8)), images((channels, 3, 2, 3), seed=1), images((channels, 1, 1))
+    x[1, 2, 4, 4] = np.nan  # passes through all of them
+    network = cx.compile(lambda x: cx.max_pool2d(cx.relu(cx.conv2d(x, w) + bias), 2))
+    sums = conv2d(x, w) + bias
+    expected = max_pool2d(np.where(sums < 0, np.float32(0), sums), 2, 2, 0)
+    assert np.isnan(expected).any() and not np.isnan(expected).all()
+    np.testing.assert_allclose(network(cx.Tensor(x)).to_numpy(), expected, **CLOSE["float32"])
+
+
+def test_a_relu_before_a_pool_has_the_gradient_of_its_own_place():
+    x = images((2, 3, 6, 6))
+    x[0, 0] = -1  # a window in which relu leaves nothing: no gradient
+    x[0, 1] = 2  # a tie: all to the first
+
+    def after(x):
+        return cx.sum(cx.square(cx.max_pool2d(cx.relu(x), 2)))
+
+    def apart(x):  # what lies between keeps the two from changing places
+        return cx.sum(cx.square(cx.max_pool2d(cx.relu(x) * 1, 2)))
+
+    got = cx.compile(cx.grad(after))(cx.Tensor(x)).to_numpy()
+    np.testing.assert_array_equal(got, cx.grad(apart)(cx.Tensor(x)).to_numpy())
+    assert not got[0, 0].any() and np.count_nonzero(got[0, 1]) == 9
+
+
+@pytest.mark.parametrize("images_count", [2, 17])
+@pytest.mark.parametrize("pool_channels", [1, 5, 33])
+def test_pools_of_any_number_of_images_and_channels_agree_with_the_loop(
+    images_count, pool_channels
+):
+    x = images((images_count, pool_channels, 5, 6))
+    for ours, loop in ((cx.max_pool2d, max_pool2d), (cx.avg_pool2d, avg_pool2d)):
+        np.testing.assert_allclose(
+            ours(x, 3, 2, 1).to_numpy(), loop(x, 3, 2, 1), **CLOSE["float32"]
+        )

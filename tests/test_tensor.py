@@ -219,6 +219,20 @@ def test_a_shape_may_be_an_array_or_a_tensor():
     assert cx.ones(np.int32(4)).shape == (4,)
 
 
+def test_what_is_created_or_reduced_to_one_element_is_no_plain_number():
+    small = cx.Tensor(np.array([1, 2], np.uint8))
+    for one in (
+        cx.zeros((), "int64"),
+        cx.ones([], int),
+        cx.full((), 3),
+        cx.Tensor([5]).argmax(),
+        cx.compile(lambda n: cx.full((), n, "int64"))(3),
+    ):
+        assert (small + one).dtype == cx.int64
+    assert cx.compile(lambda x, n: x + cx.full((), n, "int64"))(small, 3).dtype == cx.int64
+    assert (small + cx.full((), 1.5, "float64")).dtype == cx.float64
+
+
 def test_one_hot_has_more_classes_than_the_labels_dtype_holds():
     labels = np.array([1, 200], np.uint8)
     assert cx.one_hot(labels, 300).sum().item() == 2

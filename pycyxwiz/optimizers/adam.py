@@ -21,7 +21,7 @@ class Adam(Optimizer):
     ----------
     learning_rate, weight_decay, clip_norm, lr : see ``Optimizer``.
     beta1, beta2 : in [0, 1); how slowly the mean and the mean square forget.
-    epsilon : > 0; keeps the step finite where gradients vanish.
+    epsilon : ≥ 0; keeps the step finite where gradients vanish.
 
     >>> cx.optimizers.Adam(lr=0.002)
     Adam(learning_rate=0.002)

@@ -47,7 +47,19 @@ void check_slice(const char* operation, const Tensor& x, const Slice& slice) {
 }  // namespace
 
 Tensor full(const Shape& shape, const Tensor& value, DType dtype) {
-  return broadcast_to(astype(value, dtype), shape);
+  Tensor fill = astype(value, dtype);
+  const Node& node = *fill.node();
+  if (node.weak) {
+    // No plain number any more: it keeps its dtype whatever it meets.
+    if (node.op == Op::kScalar) {
+      fill =
+          is_floating(dtype) ? scalar(node.number.real, dtype) : scalar(node.number.integer, dtype);
+    } else {
+      fill = record(Op::k_alias, dtype, fill.shape(), {fill});
+      fill.node()->weak = false;
+    }
+  }
+  return broadcast_to(fill, shape);
 }
 Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
 Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }

@@ -54,7 +54,10 @@ Tensor reduce(Op op, const Tensor& x, const Axes& axes, bool keep, DType result)
   }
   const Shape kept_shape = reduced_shape(x.shape(), mask, true);
   Tensor kept;
-  if (reduced_count(x.shape(), mask) == 1) {  // one element is its own sum, and the first extreme
+  if (x.size() == 0) {  // the sum of nothing is 0, the product 1, and no backend is asked
+    kept = full(kept_shape, op == Op::k_prod ? 1 : 0, result);
+  } else if (reduced_count(x.shape(), mask) ==
+             1) {  // one element is its own sum, and the first extreme
     kept = op == Op::k_argmax || op == Op::k_argmin ? zeros(kept_shape, result) : x;
   } else {
     kept = record(op, result, kept_shape, {x}, {mask});

@@ -58,10 +58,12 @@ void bind_devices(nb::module_& m) {
         "Chooses where this thread's new tensors go; None: where the process's do.");
   m.def("find_device", &cyxwiz::find_device, "name"_a, "backend"_a = "", nb::rv_policy::reference,
         "The registered device of that name. Raises DeviceError, with those that there are.");
-  m.def("num_threads", &cyxwiz::num_threads, "How many threads compute.");
+  m.def("num_threads", &cyxwiz::num_threads,
+        "How many threads compute.\n\n"
+        ">>> cx.get_num_threads() >= 1\nTrue");
   m.def("set_num_threads", &cyxwiz::set_num_threads, "n"_a,
         "Computes on n threads. Results don't depend on it. Raises ValueError unless 1 <= n <= "
-        "1024.");
+        "1024.\n\n>>> cx.set_num_threads(cx.get_num_threads())");
   m.def(
       "set_matmul_precision",
       [](std::string_view name) {
@@ -73,12 +75,15 @@ void bind_devices(nb::module_& m) {
       "operands\nmay be rounded to 8 significant bits where the processor multiplies those faster; "
       "sums\nstay float32. Derivatives are computed as the product was. Raises ValueError for "
       "other "
-      "names.");
+      "names.\n\n>>> cx.set_matmul_precision(\"float32\")");
   m.def(
       "get_matmul_precision", [] { return cyxwiz::name(cyxwiz::matmul_precision()); },
-      "\"float32\" or \"bfloat16\".");
-  m.def("isa", &cyxwiz::isa_name, "The instruction set in use: baseline, avx2 or avx512.");
-  m.def("onednn_version", &cyxwiz::onednn_version, "The version of oneDNN, as in \"3.2.0\".");
+      "\"float32\" or \"bfloat16\".\n\n>>> cx.get_matmul_precision()\n'float32'");
+  m.def("isa", &cyxwiz::isa_name,
+        "The instruction set in use: baseline, avx2 or avx512.\n\n"
+        ">>> cx.isa() in (\"baseline\", \"avx2\", \"avx512\")\nTrue");
+  m.def("onednn_version", &cyxwiz::onednn_version,
+        "The version of oneDNN, as in \"3.2.0\".\n\n>>> cx.onednn_version() >= \"3\"\nTrue");
   m.def(
       "memory_stats",
       [](const Device* device) {

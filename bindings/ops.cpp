@@ -143,7 +143,8 @@ void bind_creation(nb::module_& m) {
         const cyxwiz::DeviceScope scope(t.device());
         return cyxwiz::zeros(t.shape(), t.dtype());
       },
-      "x"_a, nb::sig("def zeros_like(x: TensorLike) -> Tensor"), "Zeros of x's shape and dtype.");
+      "x"_a, nb::sig("def zeros_like(x: TensorLike) -> Tensor"),
+      "Zeros of x's shape and dtype.\n\n>>> cx.zeros_like([1, 2]).tolist()\n[0, 0]");
   m.def(
       "ones_like",
       [](nb::handle x) {
@@ -151,7 +152,8 @@ void bind_creation(nb::module_& m) {
         const cyxwiz::DeviceScope scope(t.device());
         return cyxwiz::ones(t.shape(), t.dtype());
       },
-      "x"_a, nb::sig("def ones_like(x: TensorLike) -> Tensor"), "Ones of x's shape and dtype.");
+      "x"_a, nb::sig("def ones_like(x: TensorLike) -> Tensor"),
+      "Ones of x's shape and dtype.\n\n>>> cx.ones_like([0.5, 2.0]).tolist()\n[1.0, 1.0]");
   m.def(
       "full_like",
       [](nb::handle x, nb::handle value) {
@@ -160,7 +162,8 @@ void bind_creation(nb::module_& m) {
         return cyxwiz::full(t.shape(), to_operand(value), t.dtype());
       },
       "x"_a, "value"_a, nb::sig("def full_like(x: TensorLike, value: TensorLike) -> Tensor"),
-      "`value` everywhere, in x's shape and dtype.");
+      "`value` everywhere, in x's shape and dtype.\n\n"
+      ">>> cx.full_like([0.5, 2.0], 7).tolist()\n[7.0, 7.0]");
   m.def(
       "arange", &arange, "start"_a, "stop"_a = nb::none(), "step"_a = 1, "dtype"_a = nb::none(),
       nb::sig(
@@ -198,7 +201,7 @@ void bind_elementwise(nb::module_& m, TensorClass& c) {
   m.def(                                                                     \
       #name, [](nb::handle x) { return cyxwiz::name(to_tensor(x)); }, "x"_a, \
       nb::sig("def " #name "(x: TensorLike) -> Tensor"), doc);               \
-  c.def(#name, &cyxwiz::name);
+  c.def(#name, &cyxwiz::name, doc);
 #define BINARY_DEF(name, doc)                              \
   m.def(                                                   \
       #name,                                               \
@@ -209,10 +212,11 @@ void bind_elementwise(nb::module_& m, TensorClass& c) {
       "a"_a, "b"_a, nb::sig("def " #name "(a: TensorLike, b: TensorLike) -> Tensor"), doc);
 #include "elementwise_docs.h"
   m.attr("abs") = m.attr("absolute");
-  c.def("abs", &cyxwiz::absolute);
+  c.attr("abs") = c.attr("absolute");
   c.def("clip", &clip, "min"_a = nb::none(), "max"_a = nb::none(),
         nb::sig("def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> "
-                "Tensor"));
+                "Tensor"),
+        "Limited to [min, max]; either may be None. NaN stays NaN.");
   m.def("clip", &clip, "x"_a, "min"_a = nb::none(), "max"_a = nb::none(),
         nb::sig(
             "def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = None) "
@@ -322,13 +326,14 @@ void bind_movement(nb::module_& m) {
 }
 
 void bind_reductions(nb::module_& m, TensorClass& c) {
-#define REDUCTION(name, doc)                                                                  \
-  m.def(#name, &reduction<&cyxwiz::name>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false, \
-        nb::sig("def " #name                                                                  \
-                "(x: TensorLike, axis: AxesLike = None, keepdims: bool = False) -> Tensor"),  \
-        doc);                                                                                 \
-  c.def(#name, &reduction<&cyxwiz::name>, "axis"_a = nb::none(), "keepdims"_a = false,        \
-        nb::sig("def " #name "(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor"));
+#define REDUCTION(name, doc)                                                                     \
+  m.def(#name, &reduction<&cyxwiz::name>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false,    \
+        nb::sig("def " #name                                                                     \
+                "(x: TensorLike, axis: AxesLike = None, keepdims: bool = False) -> Tensor"),     \
+        doc);                                                                                    \
+  c.def(#name, &reduction<&cyxwiz::name>, "axis"_a = nb::none(), "keepdims"_a = false,           \
+        nb::sig("def " #name "(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor"), \
+        doc);
   REDUCTION(
       sum,
       "The sum over `axis`, an axis or several (None: all). Integers and bools give int64.\n\n"
@@ -353,7 +358,7 @@ void bind_reductions(nb::module_& m, TensorClass& c) {
             ">>> cx.all([1, 0, 3]).item()\nFalse")
   REDUCTION(logsumexp,
             "log(sum(exp(x))) over `axis` (None: all), without overflow.\n\n"
-            ">>> cx.logsumexp([1000.0, 1000.0]).item()\n1000.693115234375")
+            ">>> round(cx.logsumexp([1000.0, 1000.0]), 3)\n1000.693")
 #undef REDUCTION
 #define MOMENT(name, function, doc)                                                            \
   m.def(#name, &moment<&cyxwiz::function>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false, \
@@ -366,7 +371,8 @@ void bind_reductions(nb::module_& m, TensorClass& c) {
         "ddof"_a = 0.0,                                                                        \
         nb::sig("def " #name                                                                   \
                 "(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) "    \
-                "-> Tensor"));
+                "-> Tensor"),                                                                  \
+        doc);
   MOMENT(var, var,
          "The variance over `axis` (None: all): squared distances from the mean over n - ddof.\n\n"
          ">>> cx.var([1.0, 3.0]).item()\n1.0")
@@ -374,14 +380,14 @@ void bind_reductions(nb::module_& m, TensorClass& c) {
          "The standard deviation over `axis` (None: all), the root of var().\n\n"
          ">>> cx.std([1.0, 3.0]).item()\n1.0")
 #undef MOMENT
-#define ARG_REDUCTION(name, doc)                                                                  \
-  m.def(#name, &arg_reduction<&cyxwiz::name>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false, \
-        nb::sig("def " #name                                                                      \
-                "(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor"),    \
-        doc);                                                                                     \
-  c.def(                                                                                          \
-      #name, &arg_reduction<&cyxwiz::name>, "axis"_a = nb::none(), "keepdims"_a = false,          \
-      nb::sig("def " #name "(self, axis: int | None = None, keepdims: bool = False) -> Tensor"));
+#define ARG_REDUCTION(name, doc)                                                                   \
+  m.def(#name, &arg_reduction<&cyxwiz::name>, "x"_a, "axis"_a = nb::none(), "keepdims"_a = false,  \
+        nb::sig("def " #name                                                                       \
+                "(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor"),     \
+        doc);                                                                                      \
+  c.def(#name, &arg_reduction<&cyxwiz::name>, "axis"_a = nb::none(), "keepdims"_a = false,         \
+        nb::sig("def " #name "(self, axis: int | None = None, keepdims: bool = False) -> Tensor"), \
+        doc);
   ARG_REDUCTION(argmax,
                 "The index of the first largest (the first NaN) along an axis, or in all.\n\n"
                 ">>> cx.argmax([1, 9, 9]).item()\n1")
@@ -419,7 +425,7 @@ void bind_networks(nb::module_& m, TensorClass& c) {
       "log_softmax", [](nb::handle x, int64_t axis) { return log_softmax(to_tensor(x), axis); },
       "x"_a, "axis"_a = -1, nb::sig("def log_softmax(x: TensorLike, axis: int = -1) -> Tensor"),
       "The logarithm of softmax(x), computed without overflow.\n\n"
-      ">>> cx.log_softmax([0.0, 0.0]).to_numpy().round(4).tolist()\n[-0.6931, -0.6931]");
+      ">>> round(cx.log_softmax([0.0, 0.0])[0], 4)\n-0.6931");
   m.def(
       "take",
       [](nb::handle x, nb::handle indices, int64_t axis) {

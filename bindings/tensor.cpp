@@ -218,11 +218,14 @@ template <class Class>
 void bind_methods(Class& c) {
   c.def(
       "astype", [](const Tensor& t, nb::handle dtype) { return astype(t, to_dtype(dtype)); },
-      "dtype"_a, nb::sig("def astype(self, dtype: DTypeLike) -> Tensor"));
+      "dtype"_a, nb::sig("def astype(self, dtype: DTypeLike) -> Tensor"),
+      "Converted: floats are cut towards zero, integers wrap, as in NumPy.");
   c.def(
       "reshape",
       [](const Tensor& t, nb::args shape) { return reshape(t, to_shape(unpacked(shape))); },
-      nb::sig("def reshape(self, *shape: Any) -> Tensor"));
+      nb::sig("def reshape(self, *shape: Any) -> Tensor"),
+      "The same elements in another shape, as t.reshape(2, -1) or t.reshape((2, -1)); one size may "
+      "be\n-1. Raises ShapeError when they don't fill it.");
   for (const char* name : {"permute", "transpose"}) {
     c.def(
         name,
@@ -230,14 +233,19 @@ void bind_methods(Class& c) {
           return axes.size() == 0 ? transpose(t) : permute(t, to_axes(unpacked(axes)));
         },
         nb::sig(name == std::string("permute") ? "def permute(self, *axes: Any) -> Tensor"
-                                               : "def transpose(self, *axes: Any) -> Tensor"));
+                                               : "def transpose(self, *axes: Any) -> Tensor"),
+        "The axes in the order that is named, as t.permute(2, 0, 1); reversed when none is.");
   }
-  c.def("flatten", [](const Tensor& t) { return reshape(t, std::array<int64_t, 1>{-1}); });
+  c.def(
+      "flatten", [](const Tensor& t) { return reshape(t, std::array<int64_t, 1>{-1}); },
+      "The elements in one axis.");
   c.def(
       "squeeze", [](const Tensor& t, nb::handle axis) { return squeeze(t, to_axes(axis)); },
-      "axis"_a = nb::none(), nb::sig("def squeeze(self, axis: AxesLike = None) -> Tensor"));
+      "axis"_a = nb::none(), nb::sig("def squeeze(self, axis: AxesLike = None) -> Tensor"),
+      "Without its axes of size 1, or without those named. Raises ShapeError for a larger one.");
   c.def(
-      "expand_dims", [](const Tensor& t, int64_t axis) { return expand_dims(t, axis); }, "axis"_a);
+      "expand_dims", [](const Tensor& t, int64_t axis) { return expand_dims(t, axis); }, "axis"_a,
+      "With a new axis of size 1 at `axis`.");
   c.def(
       "to",
       [](const Tensor& t, nb::handle device) { return move_without_gil(t, to_device(device)); },

@@ -91,11 +91,18 @@ def find_device(name: str, backend: str = '') -> Device:
     """
 
 def num_threads() -> int:
-    """How many threads compute."""
+    """
+    How many threads compute.
+
+    >>> cx.get_num_threads() >= 1
+    True
+    """
 
 def set_num_threads(n: int) -> None:
     """
     Computes on n threads. Results don't depend on it. Raises ValueError unless 1 <= n <= 1024.
+
+    >>> cx.set_num_threads(cx.get_num_threads())
     """
 
 def set_matmul_precision(precision: str) -> None:
@@ -104,16 +111,33 @@ def set_matmul_precision(precision: str) -> None:
     "float32" (at the start; also "highest", "high"), or "bfloat16" (also "medium"): operands
     may be rounded to 8 significant bits where the processor multiplies those faster; sums
     stay float32. Derivatives are computed as the product was. Raises ValueError for other names.
+
+    >>> cx.set_matmul_precision("float32")
     """
 
 def get_matmul_precision() -> str:
-    """"float32" or "bfloat16"."""
+    """
+    "float32" or "bfloat16".
+
+    >>> cx.get_matmul_precision()
+    'float32'
+    """
 
 def isa() -> str:
-    """The instruction set in use: baseline, avx2 or avx512."""
+    """
+    The instruction set in use: baseline, avx2 or avx512.
+
+    >>> cx.isa() in ("baseline", "avx2", "avx512")
+    True
+    """
 
 def onednn_version() -> str:
-    """The version of oneDNN, as in "3.2.0"."""
+    """
+    The version of oneDNN, as in "3.2.0".
+
+    >>> cx.onednn_version() >= "3"
+    True
+    """
 
 def memory_stats(device: Device | None = None) -> dict[str, int]:
     """
@@ -360,19 +384,35 @@ class Tensor:
 
     def __deepcopy__(self, memo: object) -> Tensor: ...
 
-    def astype(self, dtype: DTypeLike) -> Tensor: ...
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """Converted: floats are cut towards zero, integers wrap, as in NumPy."""
 
-    def reshape(self, *shape: Any) -> Tensor: ...
+    def reshape(self, *shape: Any) -> Tensor:
+        """
+        The same elements in another shape, as t.reshape(2, -1) or t.reshape((2, -1)); one size may be
+        -1. Raises ShapeError when they don't fill it.
+        """
 
-    def permute(self, *axes: Any) -> Tensor: ...
+    def permute(self, *axes: Any) -> Tensor:
+        """
+        The axes in the order that is named, as t.permute(2, 0, 1); reversed when none is.
+        """
 
-    def transpose(self, *axes: Any) -> Tensor: ...
+    def transpose(self, *axes: Any) -> Tensor:
+        """
+        The axes in the order that is named, as t.permute(2, 0, 1); reversed when none is.
+        """
 
-    def flatten(self) -> Tensor: ...
+    def flatten(self) -> Tensor:
+        """The elements in one axis."""
 
-    def squeeze(self, axis: AxesLike = None) -> Tensor: ...
+    def squeeze(self, axis: AxesLike = None) -> Tensor:
+        """
+        Without its axes of size 1, or without those named. Raises ShapeError for a larger one.
+        """
 
-    def expand_dims(self, axis: int) -> Tensor: ...
+    def expand_dims(self, axis: int) -> Tensor:
+        """With a new axis of size 1 at `axis`."""
 
     def to(self, device: Device | str) -> Tensor:
         """
@@ -388,109 +428,410 @@ class Tensor:
     def __setitem__(self, index: Any, value: TensorLike, /) -> None:
         """Rebinds this handle to a tensor with those elements replaced."""
 
-    def negative(self) -> Tensor: ...
+    def negative(self) -> Tensor:
+        """
+        Elementwise: -x.
 
-    def absolute(self) -> Tensor: ...
+        >>> cx.negative([1, -2]).tolist()
+        [-1, 2]
+        """
 
-    def sign(self) -> Tensor: ...
+    def absolute(self) -> Tensor:
+        """
+        Elementwise: The distance from zero.
 
-    def square(self) -> Tensor: ...
+        >>> cx.absolute([1, -2]).tolist()
+        [1, 2]
+        """
 
-    def relu(self) -> Tensor: ...
+    def sign(self) -> Tensor:
+        """
+        Elementwise: -1, 0 or 1; NaN stays NaN.
 
-    def floor(self) -> Tensor: ...
+        >>> cx.sign([-3, 0, 2]).tolist()
+        [-1, 0, 1]
+        """
 
-    def ceil(self) -> Tensor: ...
+    def square(self) -> Tensor:
+        """
+        Elementwise: x · x.
 
-    def round(self) -> Tensor: ...
+        >>> cx.square([3, -2]).tolist()
+        [9, 4]
+        """
 
-    def trunc(self) -> Tensor: ...
+    def relu(self) -> Tensor:
+        """
+        Elementwise: x where it is positive, else 0; NaN stays NaN.
 
-    def exp(self) -> Tensor: ...
+        >>> cx.relu([-1.0, 2.0]).tolist()
+        [0.0, 2.0]
+        """
 
-    def expm1(self) -> Tensor: ...
+    def floor(self) -> Tensor:
+        """
+        Elementwise: The largest whole number not above x.
 
-    def log(self) -> Tensor: ...
+        >>> cx.floor([1.5, -1.5]).tolist()
+        [1.0, -2.0]
+        """
 
-    def log1p(self) -> Tensor: ...
+    def ceil(self) -> Tensor:
+        """
+        Elementwise: The smallest whole number not below x.
 
-    def log2(self) -> Tensor: ...
+        >>> cx.ceil([1.5, -1.5]).tolist()
+        [2.0, -1.0]
+        """
 
-    def log10(self) -> Tensor: ...
+    def round(self) -> Tensor:
+        """
+        Elementwise: The nearest whole number; halves go to the even one.
 
-    def sqrt(self) -> Tensor: ...
+        >>> cx.round([0.5, 1.5]).tolist()
+        [0.0, 2.0]
+        """
 
-    def rsqrt(self) -> Tensor: ...
+    def trunc(self) -> Tensor:
+        """
+        Elementwise: x without its fraction.
 
-    def reciprocal(self) -> Tensor: ...
+        >>> cx.trunc([1.5, -1.5]).tolist()
+        [1.0, -1.0]
+        """
 
-    def sin(self) -> Tensor: ...
+    def exp(self) -> Tensor:
+        """
+        Elementwise: e to the power x. Integers are computed as float32.
 
-    def cos(self) -> Tensor: ...
+        >>> cx.exp([0.0]).tolist()
+        [1.0]
+        """
 
-    def tan(self) -> Tensor: ...
+    def expm1(self) -> Tensor:
+        """
+        Elementwise: exp(x) - 1, exact near zero. Integers are computed as float32.
 
-    def asin(self) -> Tensor: ...
+        >>> cx.expm1([0.0]).tolist()
+        [0.0]
+        """
 
-    def acos(self) -> Tensor: ...
+    def log(self) -> Tensor:
+        """
+        Elementwise: The natural logarithm. Integers are computed as float32.
 
-    def atan(self) -> Tensor: ...
+        >>> cx.log([1.0]).tolist()
+        [0.0]
+        """
 
-    def sinh(self) -> Tensor: ...
+    def log1p(self) -> Tensor:
+        """
+        Elementwise: log(1 + x), exact near zero. Integers are computed as float32.
 
-    def cosh(self) -> Tensor: ...
+        >>> cx.log1p([0.0]).tolist()
+        [0.0]
+        """
 
-    def tanh(self) -> Tensor: ...
+    def log2(self) -> Tensor:
+        """
+        Elementwise: The logarithm to base 2. Integers are computed as float32.
 
-    def asinh(self) -> Tensor: ...
+        >>> cx.log2([8.0]).tolist()
+        [3.0]
+        """
 
-    def acosh(self) -> Tensor: ...
+    def log10(self) -> Tensor:
+        """
+        Elementwise: The logarithm to base 10. Integers are computed as float32.
 
-    def atanh(self) -> Tensor: ...
+        >>> cx.log10([1.0]).tolist()
+        [0.0]
+        """
 
-    def erf(self) -> Tensor: ...
+    def sqrt(self) -> Tensor:
+        """
+        Elementwise: The square root. Integers are computed as float32.
 
-    def sigmoid(self) -> Tensor: ...
+        >>> cx.sqrt([4, 9]).tolist()
+        [2.0, 3.0]
+        """
 
-    def softplus(self) -> Tensor: ...
+    def rsqrt(self) -> Tensor:
+        """
+        Elementwise: 1 / sqrt(x). Integers are computed as float32.
 
-    def isnan(self) -> Tensor: ...
+        >>> cx.rsqrt([4.0]).tolist()
+        [0.5]
+        """
 
-    def isinf(self) -> Tensor: ...
+    def reciprocal(self) -> Tensor:
+        """
+        Elementwise: 1 / x. Integers are computed as float32.
 
-    def isfinite(self) -> Tensor: ...
+        >>> cx.reciprocal([4.0]).tolist()
+        [0.25]
+        """
 
-    def logical_not(self) -> Tensor: ...
+    def sin(self) -> Tensor:
+        """
+        Elementwise: The sine of x, in radians. Integers are computed as float32.
 
-    def bitwise_not(self) -> Tensor: ...
+        >>> cx.sin([0.0]).tolist()
+        [0.0]
+        """
 
-    def abs(self) -> Tensor: ...
+    def cos(self) -> Tensor:
+        """
+        Elementwise: The cosine of x, in radians. Integers are computed as float32.
 
-    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor: ...
+        >>> cx.cos([0.0]).tolist()
+        [1.0]
+        """
 
-    def sum(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+    def tan(self) -> Tensor:
+        """
+        Elementwise: The tangent of x, in radians. Integers are computed as float32.
 
-    def prod(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+        >>> cx.tan([0.0]).tolist()
+        [0.0]
+        """
 
-    def min(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+    def asin(self) -> Tensor:
+        """
+        Elementwise: The angle whose sine is x, in radians. Integers are computed as float32.
 
-    def max(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+        >>> cx.asin([0.0]).tolist()
+        [0.0]
+        """
 
-    def mean(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+    def acos(self) -> Tensor:
+        """
+        Elementwise: The angle whose cosine is x, in radians. Integers are computed as float32.
 
-    def any(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+        >>> cx.acos([1.0]).tolist()
+        [0.0]
+        """
 
-    def all(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+    def atan(self) -> Tensor:
+        """
+        Elementwise: The angle whose tangent is x, in radians. Integers are computed as float32.
 
-    def logsumexp(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor: ...
+        >>> cx.atan([0.0]).tolist()
+        [0.0]
+        """
 
-    def var(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) -> Tensor: ...
+    def sinh(self) -> Tensor:
+        """
+        Elementwise: The hyperbolic sine. Integers are computed as float32.
 
-    def std(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) -> Tensor: ...
+        >>> cx.sinh([0.0]).tolist()
+        [0.0]
+        """
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+    def cosh(self) -> Tensor:
+        """
+        Elementwise: The hyperbolic cosine. Integers are computed as float32.
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+        >>> cx.cosh([0.0]).tolist()
+        [1.0]
+        """
+
+    def tanh(self) -> Tensor:
+        """
+        Elementwise: The hyperbolic tangent. Integers are computed as float32.
+
+        >>> cx.tanh([0.0]).tolist()
+        [0.0]
+        """
+
+    def asinh(self) -> Tensor:
+        """
+        Elementwise: The inverse of sinh. Integers are computed as float32.
+
+        >>> cx.asinh([0.0]).tolist()
+        [0.0]
+        """
+
+    def acosh(self) -> Tensor:
+        """
+        Elementwise: The inverse of cosh. Integers are computed as float32.
+
+        >>> cx.acosh([1.0]).tolist()
+        [0.0]
+        """
+
+    def atanh(self) -> Tensor:
+        """
+        Elementwise: The inverse of tanh. Integers are computed as float32.
+
+        >>> cx.atanh([0.0]).tolist()
+        [0.0]
+        """
+
+    def erf(self) -> Tensor:
+        """
+        Elementwise: The error function (Abramowitz and Stegun 7.1.1). Integers are computed as float32.
+
+        >>> cx.erf([0.0]).tolist()
+        [0.0]
+        """
+
+    def sigmoid(self) -> Tensor:
+        """
+        Elementwise: 1 / (1 + exp(-x)). Integers are computed as float32.
+
+        >>> cx.sigmoid([0.0]).tolist()
+        [0.5]
+        """
+
+    def softplus(self) -> Tensor:
+        """
+        Elementwise: log(1 + exp(x)), without overflow. Integers are computed as float32.
+
+        >>> cx.softplus([100.0]).tolist()
+        [100.0]
+        """
+
+    def isnan(self) -> Tensor:
+        """
+        Elementwise: Is x not a number?
+
+        >>> cx.isnan([1.0, float('nan')]).tolist()
+        [False, True]
+        """
+
+    def isinf(self) -> Tensor:
+        """
+        Elementwise: Is x infinite?
+
+        >>> cx.isinf([1.0, float('inf')]).tolist()
+        [False, True]
+        """
+
+    def isfinite(self) -> Tensor:
+        """
+        Elementwise: Is x neither infinite nor NaN?
+
+        >>> cx.isfinite([1.0, float('inf')]).tolist()
+        [True, False]
+        """
+
+    def logical_not(self) -> Tensor:
+        """
+        Elementwise: Is x zero?
+
+        >>> cx.logical_not([0, 2]).tolist()
+        [True, False]
+        """
+
+    def bitwise_not(self) -> Tensor:
+        """
+        Elementwise: Every bit flipped; integers and bools.
+
+        >>> cx.bitwise_not([0, 1]).tolist()
+        [-1, -2]
+        """
+
+    abs = absolute
+
+    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+        """Limited to [min, max]; either may be None. NaN stays NaN."""
+
+    def sum(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        The sum over `axis`, an axis or several (None: all). Integers and bools give int64.
+
+        >>> cx.sum([[1, 2], [3, 4]], axis=0).tolist()
+        [4, 6]
+        """
+
+    def prod(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        The product over `axis` (None: all). Integers and bools give int64.
+
+        >>> cx.prod([2, 3, 4]).item()
+        24
+        """
+
+    def min(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        The smallest over `axis` (None: all); NaN where there is one. Raises ValueError when empty.
+
+        >>> cx.min([3, 1, 2]).item()
+        1
+        """
+
+    def max(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        The largest over `axis` (None: all); NaN where there is one. Raises ValueError when empty.
+
+        >>> cx.max([[1, 5], [7, 2]], axis=1).tolist()
+        [5, 7]
+        """
+
+    def mean(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        The mean over `axis` (None: all). Integers give float32.
+
+        >>> cx.mean([1, 2, 3, 4]).item()
+        2.5
+        """
+
+    def any(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        Is any element true (not zero) over `axis` (None: all)?
+
+        >>> cx.any([0, 0, 3]).item()
+        True
+        """
+
+    def all(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        Is every element true (not zero) over `axis` (None: all)?
+
+        >>> cx.all([1, 0, 3]).item()
+        False
+        """
+
+    def logsumexp(self, axis: AxesLike = None, keepdims: bool = False) -> Tensor:
+        """
+        log(sum(exp(x))) over `axis` (None: all), without overflow.
+
+        >>> round(cx.logsumexp([1000.0, 1000.0]), 3)
+        1000.693
+        """
+
+    def var(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) -> Tensor:
+        """
+        The variance over `axis` (None: all): squared distances from the mean over n - ddof.
+
+        >>> cx.var([1.0, 3.0]).item()
+        1.0
+        """
+
+    def std(self, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) -> Tensor:
+        """
+        The standard deviation over `axis` (None: all), the root of var().
+
+        >>> cx.std([1.0, 3.0]).item()
+        1.0
+        """
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """
+        The index of the first largest (the first NaN) along an axis, or in all.
+
+        >>> cx.argmax([1, 9, 9]).item()
+        1
+        """
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """
+        The index of the first smallest (the first NaN) along an axis, or in all.
+
+        >>> cx.argmin([4, 0, 2]).item()
+        1
+        """
 
     def matmul(self, other: TensorLike) -> Tensor: ...
 
@@ -543,13 +884,28 @@ def full(shape: ShapeLike, value: TensorLike, dtype: DTypeLike | None = None) ->
     """
 
 def zeros_like(x: TensorLike) -> Tensor:
-    """Zeros of x's shape and dtype."""
+    """
+    Zeros of x's shape and dtype.
+
+    >>> cx.zeros_like([1, 2]).tolist()
+    [0, 0]
+    """
 
 def ones_like(x: TensorLike) -> Tensor:
-    """Ones of x's shape and dtype."""
+    """
+    Ones of x's shape and dtype.
+
+    >>> cx.ones_like([0.5, 2.0]).tolist()
+    [1.0, 1.0]
+    """
 
 def full_like(x: TensorLike, value: TensorLike) -> Tensor:
-    """`value` everywhere, in x's shape and dtype."""
+    """
+    `value` everywhere, in x's shape and dtype.
+
+    >>> cx.full_like([0.5, 2.0], 7).tolist()
+    [7.0, 7.0]
+    """
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTypeLike | None = None) -> Tensor:
     """
@@ -1231,8 +1587,8 @@ def logsumexp(x: TensorLike, axis: AxesLike = None, keepdims: bool = False) -> T
     """
     log(sum(exp(x))) over `axis` (None: all), without overflow.
 
-    >>> cx.logsumexp([1000.0, 1000.0]).item()
-    1000.693115234375
+    >>> round(cx.logsumexp([1000.0, 1000.0]), 3)
+    1000.693
     """
 
 def var(x: TensorLike, axis: AxesLike = None, keepdims: bool = False, ddof: float = 0.0) -> Tensor:
@@ -1291,8 +1647,8 @@ def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """
     The logarithm of softmax(x), computed without overflow.
 
-    >>> cx.log_softmax([0.0, 0.0]).to_numpy().round(4).tolist()
-    [-0.6931, -0.6931]
+    >>> round(cx.log_softmax([0.0, 0.0])[0], 4)
+    -0.6931
     """
 
 def take(x: TensorLike, indices: TensorLike, axis: int = 0) -> Tensor:

@@ -86,7 +86,12 @@ def given() -> dict[str, Any]:
         "array": np.array([[2.0, 1.0], [0.0, 3.0]]),
         "df": pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]}),
         "f": lambda x: cx.sum(cx.Tensor(x) ** 2),
-        "x": x, "x_val": x, "x_test": x, "y": y, "y_val": y, "y_test": y,
+        "x": x,
+        "x_val": x,
+        "x_test": x,
+        "y": y,
+        "y_val": y,
+        "y_test": y,
     }
 
 

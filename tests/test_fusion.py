@@ -321,7 +321,7 @@ def test_a_choice_between_loops_and_what_was_computed_from_one_of_them_is_right(
 
 
 def steps_of(compiled: Any) -> list[str]:
-    (trace,) = compiled._traces.values()
+    trace = next(iter(compiled._traces.values()))
     return list(trace.program.steps)
 
 
@@ -330,6 +330,8 @@ def test_joins_and_assignments_of_a_loop_are_one_step_each():
     join = cx.compile(lambda *tensors: cx.concatenate(tensors))
     np.testing.assert_array_equal(join(*map(cx.Tensor, parts)), np.concatenate(parts))
     assert steps_of(join) == ["concatenate → [60, 3]"]
+    many = [np.full((1, 2), i) for i in range(3000)]
+    np.testing.assert_array_equal(join(*map(cx.Tensor, many)), np.concatenate(many))
 
     def fill(x, rows):
         for i in range(0, 20, 2):

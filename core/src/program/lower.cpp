@@ -9,6 +9,9 @@
 namespace cyxwiz {
 namespace {
 
+// A step that copies parts takes up to twice as many: planning grows with the square of it.
+constexpr size_t kMostParts = 128;
+
 /// A value of the Graph as its readers see it.
 struct View {
   Access access;
@@ -289,7 +292,7 @@ class Lowering {
     const Value& value = graph_.values[at(id)];
     if (uses_[at(id)] != 1 || reader_[at(id)] < 0) return false;
     const Value& reader = graph_.values[at(reader_[at(id)])];
-    if (value.op != reader.op) return false;
+    if (value.op != reader.op || lowered.inputs.size() > kMostParts) return false;
     if (value.op == Op::k_concatenate) return value.attributes == reader.attributes;
     if (value.op != Op::k_slice_update || reader.inputs[0] != id) return false;
     // All parts are in memory together: no more of them than the whole has elements.

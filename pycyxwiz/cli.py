@@ -47,7 +47,49 @@ exit codes:
   130  Ctrl-C
 """
 
+_CHECK_EPILOG = """\
+Prints FILE:LINE: KIND: what, one finding a line, and runs nothing:
+  syntax   Python could not compile it
+  import   it imports a module that is not installed here (outside of a try)
+  sandbox  the sandbox would refuse this, as far as it is written plainly
+
+  pycyxwiz check train.cyx
+  pycyxwiz check train.cyx --library mypackage   as run --sandbox --library mypackage would
+
+exit codes: 0 nothing found, 1 something found, 2 a file that can't be read
+"""
+
+_NEW_EPILOG = """\
+A template is a finished program on data that it makes itself: run it, then replace what its TODO
+lines name with your own.
+
+  pycyxwiz new regression_with_pandas prices.cyx
+  pycyxwiz run prices.cyx
+
+An existing file is never replaced.
+"""
+
+_SHELL_EPILOG = """\
+IPython's where it is installed, else Python's own. `cx` is defined, and the names of the startup
+scripts (`pycyxwiz startup --help`). Ctrl-D ends it.
+"""
+
+_CONVERT_EPILOG = """\
+The suffixes say what to do. A script that goes to a notebook or to Python with # %% cells, and
+comes back, is the same byte for byte. Outputs of notebooks are left behind.
+
+  pycyxwiz convert train.cyx train.ipynb
+  pycyxwiz convert lesson.ipynb lesson.cyx
+  pycyxwiz convert train.cyx train.py --overwrite
+"""
+
 _STARTUP_EPILOG = """\
+  pycyxwiz startup add helpers.cyx         to the project's list, in the working folder
+  pycyxwiz startup add mine.py --user      to the user's
+  pycyxwiz startup list                    what runs, in order
+  pycyxwiz startup disable helpers.cyx     keep it on the list, switched off
+  pycyxwiz startup run                     run them now, to see that they work
+
 Startup scripts run before `run` and `shell` and define names for them. startup_scripts.txt lists
 them, a path a line, # for comments: the working folder's first, then the user's, in
 ~/.config/pycyxwiz. One that fails, or takes longer than 60 s, is reported and the next goes on.
@@ -154,11 +196,22 @@ def _build_parser() -> argparse.ArgumentParser:
     for name, settings in _RUN_OPTIONS:
         run.add_argument(name, **settings)
 
-    check = add("check", _check, help="look for mistakes, and what the sandbox would refuse")
-    check.add_argument("file", metavar="FILE")
-    check.add_argument("--library", action="append", default=[], metavar="NAME")
+    check = add(
+        "check",
+        _check,
+        help="look for mistakes, and what the sandbox would refuse",
+        epilog=_CHECK_EPILOG,
+    )
+    check.add_argument("file", metavar="FILE", help="a .cyx or .py file")
+    check.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further module it may import; repeatable",
+    )
 
-    new = add("new", _new, help="write a template to a new file")
+    new = add("new", _new, help="write a template to a new file", epilog=_NEW_EPILOG)
     new.add_argument("template", metavar="TEMPLATE", help="see `pycyxwiz templates`")
     new.add_argument("file", metavar="FILE", nargs="?", help="default: TEMPLATE.cyx")
     add("templates", _templates, help="list the templates")
@@ -170,15 +223,22 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="ACTION",
         help="list, add, remove, enable, disable or run",
     )
-    startup.add_argument("file", metavar="FILE", nargs="?")
+    startup.add_argument(
+        "file", metavar="FILE", nargs="?", help="the script, for all but list and run"
+    )
     startup.add_argument("--user", action="store_true", help="add to the user's list")
 
-    shell = add("shell", _shell, help="start an interactive session")
+    shell = add("shell", _shell, help="start an interactive session", epilog=_SHELL_EPILOG)
     shell.add_argument("--no-startup", action="store_true", help="leave the startup scripts out")
 
-    convert = add("convert", _convert, help="convert .cyx to or from .ipynb and .py")
-    convert.add_argument("source", metavar="FROM")
-    convert.add_argument("target", metavar="TO")
+    convert = add(
+        "convert",
+        _convert,
+        help="convert .cyx to or from .ipynb and .py",
+        epilog=_CONVERT_EPILOG,
+    )
+    convert.add_argument("source", metavar="FROM", help="a .cyx, .ipynb or .py file")
+    convert.add_argument("target", metavar="TO", help="the file to write; one of both is .cyx")
     convert.add_argument("--overwrite", action="store_true", help="replace TO if it is there")
 
     add("info", _info, help="show the version, the devices and what this machine offers")

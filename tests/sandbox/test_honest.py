@@ -47,7 +47,7 @@ def honest_output(request, tmp_path_factory):
     script = folder / "honest.cyx"
     script.write_text(RUNNER.format(programs=PROGRAMS, data=data, out=out))
     options = {"sandbox": True, "read": [data], "write": [out]} if request.param else {}
-    return cx.scripting.run(script, timeout=100, startup=False, **options)
+    return cx.scripting.run(script, timeout=300, startup=False, **options)
 
 
 def test_there_are_enough_honest_scripts():
@@ -72,7 +72,7 @@ def test_a_template_runs(name, sandbox, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     templates.create(name, f"{name}.cyx")
     options = {"sandbox": True, "write": ["output"]} if sandbox else {}
-    report = cx.scripting.run(f"{name}.cyx", timeout=100, startup=False, **options)
+    report = cx.scripting.run(f"{name}.cyx", timeout=300, startup=False, **options)
     assert report.status == "finished", report.stderr
     assert report.refused == []
     assert report.stdout
@@ -82,7 +82,7 @@ def test_a_template_runs(name, sandbox, tmp_path, monkeypatch):
 def test_an_example_runs_in_the_sandbox(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = cx.scripting.run(
-        path, ["out"], sandbox=True, write=["out"], timeout=100, startup=False
+        path, ["out"], sandbox=True, write=["out"], timeout=300, startup=False
     )
     assert report.status == "finished", report.stderr
     assert report.refused == []

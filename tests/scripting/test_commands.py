@@ -175,6 +175,8 @@ def test_every_command_explains_itself(pycyxwiz, command):
     result = pycyxwiz(command, "--help")
     assert result.returncode == 0
     assert result.stdout.startswith(f"usage: pycyxwiz {command}")
+    examples = [line for line in result.stdout.splitlines() if line.startswith("  pycyxwiz ")]
+    assert examples or command in ("shell", "info")
 
 
 def test_version(pycyxwiz):

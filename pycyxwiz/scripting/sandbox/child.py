@@ -30,6 +30,7 @@ def main() -> int:
     kernel.die_with_parent()
     if os.getppid() != plan["supervisor"]:
         return 1  # it died before the line above
+    os.read(status, 1)  # it has put us where it wants us
     try:
         init = _enter_namespaces(plan) if plan["namespaces"] else None
     except OSError as error:

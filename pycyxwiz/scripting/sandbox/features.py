@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import kernel, landlock, namespaces, seccomp
+from . import cgroups, kernel, landlock, namespaces, seccomp
 
 
 def missing() -> list[str]:
@@ -29,9 +29,11 @@ def offers() -> list[tuple[str, str]]:
         return [("sandbox", f"not here: it needs {lacking[0]}")]
     abi = landlock.abi_version()
     forbidden = namespaces.forbidden()
+    groups = cgroups.find()
     return [
         ("sandbox", "not here: it needs " + " and ".join(lacking) if lacking else "available"),
         ("Landlock", f"version {abi}" if abi else "no"),
         ("seccomp", "yes" if seccomp.available() else "no"),
         ("namespaces", f"no: {forbidden}" if forbidden else "yes"),
+        ("cgroups", f"yes, in {groups.folder}" if groups.folder else f"no: {groups.why_not}"),
     ]

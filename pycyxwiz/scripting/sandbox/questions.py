@@ -72,12 +72,14 @@ def pair() -> tuple[int, int]:
 
 
 def receive(descriptor: int, size: int) -> tuple[bytes, "Questions | None"]:
-    """Read from the socket: data, and the right to answer when it came along."""
+    """Read from the socket: data, and the right to answer when it came along. No data: the end."""
     end = _socket.socket(fileno=descriptor)
     try:
         data, ancillary, _, _ = end.recvmsg(
             size, _socket.CMSG_SPACE(_DESCRIPTOR.size), _socket.MSG_CMSG_CLOEXEC
         )
+    except ConnectionResetError:  # it was killed before it had read what we told it
+        return b"", None
     finally:
         end.detach()
     for _, _, content in ancillary:

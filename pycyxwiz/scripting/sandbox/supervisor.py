@@ -15,13 +15,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import SandboxUnavailable
 from ..files import make_private_folder, remove_tree
 from ..report import EXIT_BUDGET, EXIT_INTERRUPTED, EXIT_TIMEOUT, Refusal, Report, ending
-from . import meter, questions
+from . import cgroups, meter, questions
 from .grants import Grant
 from .limits import Limits
 
@@ -57,11 +57,28 @@ def run(job: Job) -> Report:
     while True:
         private = make_private_folder()
         try:
-            return _Run(job, private).report()
+            with _control_group(job) as group:
+                return _Run(job, private, group).report()
         except _NoNamespaces:
             job.plan["namespaces"] = False
         finally:
             remove_tree(private)
+
+
+@contextlib.contextmanager
+def _control_group(job: Job) -> Iterator[cgroups.Group | None]:
+    """A control group for the run where this user may have one, None elsewhere."""
+    folder = cgroups.find().folder if job.plan["sandbox"] else ""
+    group = None
+    if folder:
+        limits = job.limits
+        with contextlib.suppress(OSError):
+            group = cgroups.Group(folder, memory_mb=limits.memory_mb, threads=limits.threads)
+    if group is None:
+        yield None
+    else:
+        with group:
+            yield group
 
 
 class _NoNamespaces(Exception):
@@ -77,8 +94,9 @@ class _Verdict(NamedTuple):
 class _Run:
     """One child, from start to report."""
 
-    def __init__(self, job: Job, private: str) -> None:
+    def __init__(self, job: Job, private: str, group: cgroups.Group | None) -> None:
         self._job = job
+        self._group = group
         self._limits = job.limits
         self._scratch = os.path.join(private, "tmp")
         os.mkdir(self._scratch)
@@ -129,7 +147,7 @@ class _Run:
             stderr=self._outputs.text("stderr"),
             files_written=self._files_written(),
             refused=self._refusals(),
-            confinement=_confinement(self._job.plan),
+            confinement=_confinement(self._job.plan, self._group),
         )
 
     def _spawn(self, private: str) -> "subprocess.Popen[bytes]":
@@ -160,6 +178,9 @@ class _Run:
             )
         os.close(child_status)
         os.close(child_courtesy)
+        self._admit(process.pid)
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            os.write(status, b"\n")
         if process.stdout and process.stderr:
             self._listen(
                 process.stdout.fileno(), _reader(lambda data: self._on_output("stdout", data))
@@ -171,6 +192,14 @@ class _Run:
         self._listen(status, self._on_status)
         self._status = status
         return process
+
+    def _admit(self, pid: int) -> None:
+        """Put the child into its control group; it starts nothing before it is told to go on."""
+        if self._group is not None:
+            try:
+                self._group.add(pid)
+            except OSError:  # the report's ``confinement`` will not name it
+                self._group = None
 
     def _listen(self, descriptor: int, handler: Callable[[int], bool]) -> None:
         """Call ``handler`` when the descriptor can be read, until it says that was the end."""
@@ -320,6 +349,9 @@ class _Run:
             self._process.wait()
 
     def _natural_ending(self, messages: dict[str, Any]) -> _Verdict:
+        if self._group is not None and self._group.out_of_memory():
+            reason = f"it used more than {self._limits.memory_mb} MB of memory"
+            return _Verdict("memory", EXIT_BUDGET, reason)
         if "ending" not in messages:
             raise SandboxUnavailable(
                 f"the child process ended early: {self._outputs.text('stderr').strip()}"
@@ -389,7 +421,8 @@ def _scratch_environment(plan: Mapping[str, Any], scratch: str) -> dict[str, str
     return {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch, "XDG_CACHE_HOME": scratch}
 
 
-def _confinement(plan: Mapping[str, Any]) -> list[str]:
+def _confinement(plan: Mapping[str, Any], group: cgroups.Group | None) -> list[str]:
     if not plan["sandbox"]:
         return []
-    return ["landlock", "seccomp", "rlimits", *(["namespaces"] if plan["namespaces"] else [])]
+    further = {"namespaces": plan["namespaces"], "cgroup": group is not None}
+    return ["landlock", "seccomp", "rlimits", *(name for name, stood in further.items() if stood)]

@@ -1,5 +1,6 @@
 """The other commands: new, templates, startup, shell, convert."""
 
+import re
 import sys
 import time
 
@@ -110,7 +111,8 @@ def test_a_failing_startup_script_is_reported_and_the_next_goes_on(home, write, 
     names = startup.run_all([str(bad), str(home / "gone.py"), str(good)])
     assert names == {"x": 1, "y": 2}
     errors = capsys.readouterr().err
-    assert f"startup script {bad} failed after 0.0 s; going on\n" in errors
+    told = rf"startup script {re.escape(str(bad))} failed after \d\.\d s; going on\n"
+    assert re.search(told, errors)
     assert "ZeroDivisionError" in errors
     assert "startup.py" not in errors
     assert "gone.py failed after" in errors
@@ -125,7 +127,8 @@ def test_a_startup_script_that_exits_or_hangs_does_not_stop_the_others(home, wri
     names = startup.run_all([str(leaves), str(hangs), str(good)], timeout=0.2)
     assert time.monotonic() - start < 5
     assert names == {"z": 1, "y": 2}
-    assert f"startup script {hangs} timed out after 0.2 s; going on" in capsys.readouterr().err
+    told = rf"startup script {re.escape(str(hangs))} timed out after (\d\.\d) s; going on\n"
+    assert float(re.search(told, capsys.readouterr().err)[1]) >= 0.2
 
 
 def test_the_shell_starts_with_cx_and_the_startup_names(home, pycyxwiz, write):

@@ -8,15 +8,24 @@ from pathlib import Path
 from benchmarks import harness, peers, report
 from benchmarks.rows import ROWS
 
+#: What is measured beside the rows.
+MACHINE = {
+    "limits": "operations and bytes a second that the machine reaches: the rooflines",
+    "sweep": "time against size, from ten elements to 10⁸, on 1 to all threads; and cliffs",
+}
+
 
 def main() -> int:
     arguments = _parse()
     if arguments.list:
         for row in ROWS.values():
-            print(f"{row.name:16}{row.title}")
+            print(f"{row.name:22}{row.title}")
+        for name, title in MACHINE.items():
+            print(f"{name:22}{title}")
         return 0
-    rows = report.select(arguments.rows)
-    if unknown := report.unknown_rows(arguments.rows):
+    named = [name for name in arguments.rows if name not in MACHINE]
+    rows = report.select(named) if named or not arguments.rows else []
+    if unknown := report.unknown_rows(named):
         sys.exit(
             f"unknown rows: {', '.join(unknown)}; `python -m benchmarks --list` names them all"
         )
@@ -26,16 +35,30 @@ def main() -> int:
         print(f"not installed, so left out: {', '.join(missing)}\n")
     results = []
     for row in rows:
-        result = harness.run(row, chosen - set(missing), arguments.threads, arguments.rounds)
+        result = harness.run(
+            row,
+            chosen - set(missing),
+            arguments.threads,
+            arguments.rounds,
+            arguments.patience,
+        )
         results.append(result)
         print("\n".join(report.lines_of(result)), flush=True)
         if arguments.json:
-            report.save(arguments.json, report.about(arguments.threads), [result])
+            report.save(arguments.json, report.about(arguments.threads), [result], {})
+    machine = {}
+    if not arguments.rows or "limits" in arguments.rows:
+        machine["limits"] = harness.measure_limits(arguments.threads)
+    if not arguments.rows or "sweep" in arguments.rows:
+        machine["sweep"] = harness.measure_sweep(arguments.threads)
+        print("cliffs:", "; ".join(report.cliff_lines(machine["sweep"])) or "none")
+    if arguments.json:
+        report.save(arguments.json, report.about(arguments.threads), [], machine)
     if arguments.write_docs:
         if arguments.json:
             report.write_docs(*report.load(arguments.json))
         else:
-            report.write_docs(report.about(arguments.threads), results)
+            report.write_docs(report.about(arguments.threads), results, machine)
     return 0
 
 
@@ -58,6 +81,13 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--rounds", type=int, help="turns of each contender; else the row's own number"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a row waits for a quiet machine",
     )
     parser.add_argument(
         "--json",

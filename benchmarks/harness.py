@@ -25,9 +25,8 @@ from benchmarks.row import DisagreementError, Row
 #: How long a turn takes at least, in seconds.
 TURN = 0.1
 
-#: How long the machine must have been at rest before a turn, in seconds; and how long a row waits
-#: for that in all its turns together.
-REST, PATIENCE = 0.05, 60.0
+#: How long the machine must have been at rest before a turn, in seconds.
+REST = 0.05
 
 
 class ContenderError(Exception):
@@ -90,8 +89,8 @@ class Rest:
     badly from a third one that needs one of their CPUs.
     """
 
-    def __init__(self) -> None:
-        self.patience = PATIENCE
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
 
     def wait(self) -> None:
         while True:
@@ -152,12 +151,17 @@ class Worker:
         self._process.stdout.close()
 
 
-def run(row: Row, chosen: set[str], threads: int, rounds: int | None = None) -> Result:
-    """Measures a row with our contender and those of the chosen peers."""
+def run(
+    row: Row, chosen: set[str], threads: int, rounds: int | None = None, patience: float = 60.0
+) -> Result:
+    """Measures a row with our contender and those of the chosen peers.
+
+    ``patience``: how many seconds its turns together wait for the machine to be at rest.
+    """
     workers: list[Worker] = []
     figures: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
-    rest = Rest()
+    rest = Rest(patience)
     try:
         numbers: dict[str, int] = {}
         results: dict[str, np.ndarray] = {}
@@ -192,6 +196,36 @@ def run(row: Row, chosen: set[str], threads: int, rounds: int | None = None) -> 
             worker.close()
     medians = {name: Figure.of(values) for name, values in figures.items()}
     return Result(row, medians, failures, disturbed=rest.patience <= 0)
+
+
+def ask_module(module: str, *arguments: object, threads: int) -> Any:
+    """What a module of this package prints as JSON, run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+        env=peers.environment(threads),
+    )
+    return json.loads(done.stdout)
+
+
+def measure_limits(threads: int) -> Any:
+    """What ``limits`` finds."""
+    return ask_module("limits", threads, threads=threads)
+
+
+def measure_sweep(threads: int) -> Any:
+    """What ``sweep`` finds: library → number of threads → its lines."""
+    counts = sorted({1, threads, *(2**i for i in range(1, threads.bit_length()))})
+    counts = [count for count in counts if count <= threads]
+    return {
+        "pycyxwiz": {
+            str(count): ask_module("sweep", count, "pycyxwiz", threads=count) for count in counts
+        },
+        "numpy": {str(threads): ask_module("sweep", threads, "numpy", threads=threads)},
+    }
 
 
 def _calls_per_turn(row: Row, worker: Worker) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers
+from benchmarks import limits, peers, sweep
 from benchmarks.harness import Figure, Result
 from benchmarks.row import Row
 from benchmarks.rows import ROWS
@@ -108,13 +108,18 @@ def _system() -> str:
         return platform.system()
 
 
-def save(path: Path, about: Mapping[str, Any], results: Sequence[Result]) -> None:
-    """Writes the results; rows that an earlier run of the same set-up left there are kept."""
+def save(
+    path: Path, about: Mapping[str, Any], results: Sequence[Result], machine: Mapping[str, Any]
+) -> None:
+    """Writes the results; what an earlier run of the same set-up left there is kept.
+
+    ``machine``: what was measured of ``limits`` and ``sweep``, under these names.
+    """
     kept: dict[str, Any] = {}
     if path.exists():
         earlier = json.loads(path.read_text())
         if earlier["about"] == about:
-            kept = earlier["rows"]
+            kept, machine = earlier["rows"], {**earlier.get("machine", {}), **machine}
     for result in results:
         kept[result.row.name] = {
             "date": datetime.date.today().isoformat(),
@@ -126,10 +131,12 @@ def save(path: Path, about: Mapping[str, Any], results: Sequence[Result]) -> Non
             "disturbed": result.disturbed,
         }
     ordered = {name: kept[name] for name in ROWS if name in kept}
-    path.write_text(json.dumps({"about": about, "rows": ordered}, indent=1) + "\n")
+    stored = {"about": about, "rows": ordered, "machine": machine}
+    path.write_text(json.dumps(stored, indent=1) + "\n")
 
 
-def load(path: Path) -> tuple[dict[str, Any], list[Result]]:
+def load(path: Path) -> tuple[dict[str, Any], list[Result], dict[str, Any]]:
+    """What ``save`` wrote: about what, the rows, and the machine."""
     stored = json.loads(path.read_text())
     results = [
         Result(
@@ -141,7 +148,7 @@ def load(path: Path) -> tuple[dict[str, Any], list[Result]]:
         for name, row in stored["rows"].items()
         if name in ROWS
     ]
-    return stored["about"], results
+    return stored["about"], results, stored.get("machine", {})
 
 
 # --- docs/performance.md -------------------------------------------------------------------------
@@ -174,7 +181,7 @@ fifth. **Bold** figures are short of the floor that the project sets itself.
 - Peers run as their documentation recommends: JAX under `jit` with donated state, PyTorch in
   inference mode where nothing is trained, NumPy without temporaries in the training loop. Variants
   such as `fused=True` are listed by the variant's name.
-{notes}
+{notes}{sections}
 To repeat it: `pip install -r benchmarks/requirements.txt`, then `python -m benchmarks`.
 """
 
@@ -200,11 +207,114 @@ def our_cell(result: Result) -> str:
     text = amount(figure.median, row.unit)
     if result.within_limit is False:
         text = f"**{text}**"
-    return f"{text} ({amount(figure.low, row.unit)} to {amount(figure.high, row.unit)})"
+    text = f"{text} ({amount(figure.low, row.unit)} to {amount(figure.high, row.unit)})"
+    for name in result.figures:
+        if name.startswith("pycyxwiz:"):
+            text += f", {name.partition(':')[2]} {ratio(result.ratio(name))}"
+    return text
 
 
-def write_docs(about: Mapping[str, Any], results: Sequence[Result]) -> None:
-    """Renders the page and its plot."""
+ROOFLINE = """
+## How far from the machine's limits
+
+The least time that a row's additions and multiplications, and the bytes that it must read and
+write, take at the rates that this machine reaches: {operations} (the best product of NumPy's, some
+90 % of what the processor has) and, by how much data there is, {bandwidth}. A function such as exp
+counts as 20 operations, which are rarely all fused multiply-adds: 100 % is out of reach there.
+
+| work | pycyxwiz | least time | reached | what keeps us from it |
+| --- | ---: | ---: | ---: | --- |
+{rows}
+"""
+
+SWEEP = """
+## Costs as work grows
+
+![Time against size](images/performance-size.png)
+
+From some ten elements to 10⁸, each size twice the one before. A cliff would be a size at which an
+element takes more than 1.3 times what it takes at half the size, but for those where the data
+outgrows a cache. {cliffs}
+"""
+
+
+def roofline_section(results: Sequence[Result], found: Mapping[str, Any]) -> str:
+    rows = []
+    for result in results:
+        row, ours = result.row, result.ours
+        least = limits.least_time(found, row.operations, row.traffic)
+        if ours is None or math.isnan(least):
+            continue
+        rows.append(
+            f"| {row.title} | {amount(ours.median, 's')} | {amount(least, 's')} "
+            f"| {least / ours.median:.0%} | {row.why} |".replace("*", "\\*")
+        )
+    bandwidth = ", ".join(
+        f"{rate / 1e9:.0f} GB/s at {size / 1e6:.0f} MB" for size, rate in found["bandwidth"]
+    )
+    return ROOFLINE.format(
+        operations=f"{found['operations'] / 1e9:.0f} · 10⁹ a second",
+        bandwidth=bandwidth,
+        rows="\n".join(rows),
+    )
+
+
+def cliff_lines(measured: Mapping[str, Any]) -> list[str]:
+    """One line for each cliff of ours, at any number of threads."""
+    return [
+        f"{name} at {cliff.size:,} elements on {threads} threads: {cliff.times:.2f}×"
+        for threads, lines in measured["pycyxwiz"].items()
+        for name, points in lines.items()
+        for cliff in sweep.cliffs(points, sweep.WORKS[name], sweep.caches(int(threads)))
+    ]
+
+
+def sweep_section(measured: Mapping[str, Any]) -> str:
+    found = cliff_lines(measured)
+    text = "There is none." if not found else "These are left:\n\n- " + "\n- ".join(found)
+    plot_sweep(measured, DOCS / "images" / "performance-size.png")
+    return SWEEP.format(cliffs=text)
+
+
+def plot_sweep(measured: Mapping[str, Any], path: Path) -> None:
+    """A panel for each work: ours with each number of threads, and NumPy."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, panels = plt.subplots(2, 3, figsize=(11, 6.4), layout="constrained", sharex=True)
+    for name, axes in zip(sweep.WORKS, panels.flat, strict=True):
+        for threads, lines in measured["pycyxwiz"].items():
+            label = f"pycyxwiz, {threads} thread{'s' if threads != '1' else ''}"
+            axes.plot(*zip(*lines[name], strict=True), marker=".", label=label)
+        for threads, lines in measured["numpy"].items():
+            axes.plot(
+                *zip(*lines[name], strict=True), "--", color="gray", label=f"NumPy, {threads}"
+            )
+        axes.set_title(name, fontsize=9)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+    for axes in panels[-1]:
+        axes.set_xlabel("elements")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("seconds")
+    panels[0, 0].legend(fontsize=8)
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
+
+
+def write_docs(
+    about: Mapping[str, Any], results: Sequence[Result], machine: Mapping[str, Any]
+) -> None:
+    """Renders the page and its plots."""
+    (DOCS / "images").mkdir(parents=True, exist_ok=True)
+    sections = ""
+    if "limits" in machine:
+        sections += roofline_section(results, machine["limits"])
+    if "sweep" in machine:
+        sections += sweep_section(machine["sweep"])
     shown = [
         peer
         for peer in peers.PEERS
@@ -239,9 +349,9 @@ def write_docs(about: Mapping[str, Any], results: Sequence[Result]) -> None:
             "rules": " | ".join("---:" for _ in shown),
             "rows": "\n".join(rows),
             "notes": "".join(notes),
+            "sections": sections,
         }
     )
-    (DOCS / "images").mkdir(parents=True, exist_ok=True)
     (DOCS / "performance.md").write_text(page)
     plot(results, DOCS / "images" / "performance.png")
 
@@ -282,11 +392,14 @@ def unknown_rows(names: Sequence[str]) -> list[str]:
 
 
 def select(names: Sequence[str]) -> list[Row]:
-    """Rows by name, or by the beginning of their names; all where none is named."""
+    """Rows by name or, where no row has that name, by its beginning; all where none is named."""
     if not names:
         return list(ROWS.values())
     return [
         row
         for row in ROWS.values()
-        if any(row.name == name or row.name.startswith(f"{name}-") for name in names)
+        if any(
+            row.name == name or (name not in ROWS and row.name.startswith(f"{name}-"))
+            for name in names
+        )
     ]

@@ -33,6 +33,9 @@ class Row:
     own_clock : the contenders return seconds that they measured themselves.
     per : how often the work is done in one call; figures are divided by it.
     rounds : how many times each contender has its turn.
+    operations : additions and multiplications that the work needs, of one call's ``per``-th part.
+    traffic : bytes that it has to read and to write at least, likewise.
+    why : what keeps us from the time that the machine's limits leave for these.
     """
 
     name: str
@@ -46,6 +49,9 @@ class Row:
     own_clock: bool = False
     per: int = 1
     rounds: int = 9
+    operations: float = 0.0
+    traffic: float = 0.0
+    why: str = ""
 
     def __post_init__(self) -> None:
         if unknown := set(self.floors) - set(self.contenders):

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
+        [sys.executable, "-m", "benchmarks", "--patience", "0", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -41,6 +41,24 @@ def test_the_first_words_of_a_name_choose_a_family() -> None:
     listed = benchmarks("--list").stdout.splitlines()
     assert sum(line.startswith("matmul-") for line in listed) >= 4
     assert benchmarks("matmul", "--list").returncode == 0
+
+
+def test_a_cliff_is_a_jump_in_the_cost_of_an_element_that_no_cache_explains(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.sweep import WORKS, Cache, cliffs
+
+    work = WORKS["x + y"]  # 12 bytes an element
+    smooth = [(1000, 1.0), (2000, 2.0), (4000, 4.4), (8000, 9.0)]
+    assert cliffs(smooth, work, []) == []
+    steep = [(1000, 1.0), (2000, 2.0), (4000, 8.0), (8000, 16.0)]
+    ((size, times),) = [(cliff.size, cliff.times) for cliff in cliffs(steep, work, [])]
+    assert size == 4000 and times == 2
+    assert cliffs(steep, work, [Cache(48_000, shared=False)]) == []
+    assert cliffs(steep, work, [Cache(300_000, shared=True)]) == []
+    assert len(cliffs(steep, work, [Cache(300_000, shared=False)])) == 1
+    product = WORKS["matmul"]  # n elements are a matrix of side √n
+    assert cliffs([(100, 1.0), (200, 2**1.5)], product, []) == []
+    assert len(cliffs([(100, 1.0), (200, 4.0)], product, [])) == 1
 
 
 def test_an_unknown_row_or_peer_is_named() -> None:

@@ -33,8 +33,10 @@ def product_row(
     a: tuple[int, ...],
     b: tuple[int, ...],
     floors: dict[str, float],
+    why: str,
     rounds: int = 9,
 ) -> Row:
+    batch, (m, k), n = math.prod(a[:-2]), a[-2:], b[-1]
     return Row(
         name=name,
         title=title,
@@ -42,7 +44,47 @@ def product_row(
         contenders=PRODUCT,
         floors=floors,
         # Rounding grows with the length of the sums.
-        check=close(rtol=1e-3, atol=1e-5 * math.sqrt(a[-1]) * 4),
+        check=close(rtol=1e-3, atol=1e-5 * math.sqrt(k) * 4),
+        rounds=rounds,
+        operations=2 * batch * m * k * n,
+        traffic=4 * batch * (m * k + k * n + m * n),
+        why=why,
+    )
+
+
+def rounded_cx(precision: str, arrays: list[np.ndarray]) -> Run:
+    import pycyxwiz as cx
+
+    cx.set_matmul_precision(precision)
+    return on_cx(product)(arrays)
+
+
+def rounded_torch(arrays: list[np.ndarray], *, cast: bool) -> Run:
+    import torch
+
+    if not cast:
+        torch.set_float32_matmul_precision("medium")
+        return on_torch(product)(arrays)
+
+    def function(torch: Any, a: Any, b: Any) -> Any:
+        return torch.matmul(a.bfloat16(), b.bfloat16()).float()
+
+    return on_torch(function)(arrays)
+
+
+def rounded_row(size: int, rounds: int) -> Row:
+    """Operands of float32 that may be rounded to bfloat16: reported, without a floor."""
+    return Row(
+        name=f"matmul-{size}-bfloat16",
+        title=f"{size} × {size} matmul, bfloat16 precision",
+        data=partial(factors, (size, size), (size, size)),
+        contenders={
+            "pycyxwiz": partial(rounded_cx, "bfloat16"),
+            "pycyxwiz:float32": partial(rounded_cx, "float32"),
+            "torch": partial(rounded_torch, cast=False),
+            "torch:bfloat16-operands": partial(rounded_torch, cast=True),
+        },
+        check=close(rtol=0.02, atol=0.03 * math.sqrt(size)),
         rounds=rounds,
     )
 
@@ -103,7 +145,7 @@ def forward_jax(jnp: Any, x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> Any:
     return jax.nn.softmax(jax.nn.relu(x @ w1 + b1) @ w2 + b2)
 
 
-def forward_row(batch: int) -> Row:
+def forward_row(batch: int, why: str) -> Row:
     return Row(
         name=f"mlp-forward-{batch}",
         title=f"784 → 128 → 10 forward, batch {batch}",
@@ -116,14 +158,48 @@ def forward_row(batch: int) -> Row:
         },
         floors={"numpy": 1.8, "torch": 1.8},
         check=close(rtol=1e-3),
+        operations=2 * batch * (784 * 128 + 128 * 10),
+        traffic=4 * (batch * (784 + 10) + 784 * 128 + 128 * 10),
+        why=why,
     )
 
 
 ROWS = [
-    product_row("matmul-1000", "1000 × 1000 matmul", (1000, 1000), (1000, 1000), LARGE),
-    product_row("matmul-4096", "4096 × 4096 matmul", (4096, 4096), (4096, 4096), LARGE, rounds=5),
-    product_row("matmul-small", "32 × 784 · 784 × 128 matmul", (32, 784), (784, 128), SMALL),
-    product_row("matmul-batch", "64 × (128 × 128) matmul", (64, 128, 128), (64, 128, 128), SMALL),
-    forward_row(32),
-    forward_row(1),
+    product_row(
+        "matmul-1000",
+        "1000 × 1000 matmul",
+        (1000, 1000),
+        (1000, 1000),
+        LARGE,
+        "the edges of 1000 fill no whole tile of registers, and both operands are packed first",
+    ),
+    product_row(
+        "matmul-4096",
+        "4096 × 4096 matmul",
+        (4096, 4096),
+        (4096, 4096),
+        LARGE,
+        "packing, and the clock, which sinks under long AVX-512 work",
+        rounds=5,
+    ),
+    product_row(
+        "matmul-small",
+        "32 × 784 · 784 × 128 matmul",
+        (32, 784),
+        (784, 128),
+        SMALL,
+        "waking a second thread and packing b cost as much as a third of the product",
+    ),
+    product_row(
+        "matmul-batch",
+        "64 × (128 × 128) matmul",
+        (64, 128, 128),
+        (64, 128, 128),
+        SMALL,
+        "each product packs its own b",
+    ),
+    rounded_row(1000, 9),
+    rounded_row(4096, 5),
+    forward_row(32, "as the product of 32 rows; four more steps, and some µs of Python"),
+    forward_row(1, "reading the weights from L2, and some µs of Python"),
 ]

@@ -9,6 +9,9 @@ import numpy as np
 from benchmarks.peers import on_cx, on_jax, on_numexpr, on_numpy, on_torch
 from benchmarks.row import Contender, Row, Run, close
 
+#: Additions and multiplications in one exp or sin of single precision, about.
+EXP = 20
+
 
 def vectors(count: int, size: int) -> list[np.ndarray]:
     """Positive numbers, so that every function of these rows is defined."""
@@ -39,7 +42,14 @@ def chain_torch_compiled(arrays: list[np.ndarray]) -> Run:
 
 
 def chain_row(
-    name: str, size: int, label: str, floors: dict[str, float], *, rounds: int, compiled: bool
+    name: str,
+    size: int,
+    label: str,
+    floors: dict[str, float],
+    *,
+    rounds: int,
+    compiled: bool,
+    why: str,
 ) -> Row:
     contenders: dict[str, Contender] = {
         "pycyxwiz": on_cx(chain),
@@ -58,10 +68,14 @@ def chain_row(
         floors=floors,
         check=close(),
         rounds=rounds,
+        # exp and sin are polynomials, with a reduction of their argument.
+        operations=size * (2 * EXP + 6),
+        traffic=12 * size,
+        why=why,
     )
 
 
-def operation(name: str, count: int, function: Callable[..., Any]) -> Row:
+def operation(name: str, count: int, function: Callable[..., Any], why: str) -> Row:
     """One operation over a million elements: bound by memory, or by the arithmetic of exp."""
     return Row(
         name=f"{name}-1m",
@@ -75,6 +89,9 @@ def operation(name: str, count: int, function: Callable[..., Any]) -> Row:
         },
         floors={"numpy": 2.0, "torch": 1.0},
         check=close(),
+        operations=1_000_000 * (EXP if name == "exp" else 1),
+        traffic=4_000_000 * (count + 1),
+        why=why,
     )
 
 
@@ -109,6 +126,7 @@ ROWS = [
         {"numpy": 5.0, "jax": 4.5, "torch": 6.0},
         rounds=15,
         compiled=True,
+        why="between its loads and stores each step of the chain goes through L1",
     ),
     chain_row(
         "fused-10k",
@@ -117,6 +135,7 @@ ROWS = [
         {"numpy": 1.0, "jax": 1.0, "torch": 1.0},
         rounds=15,
         compiled=True,
+        why="looking up the Program and waking a thread: 2 µs",
     ),
     chain_row(
         "fused-100m",
@@ -125,10 +144,11 @@ ROWS = [
         {"numpy": 1.0, "jax": 1.0, "torch": 1.0},
         rounds=5,
         compiled=False,
+        why="arithmetic and memory traffic overlap only in part",
     ),
-    operation("add", 2, lambda lib, x, y: x + y),
-    operation("multiply", 2, lambda lib, x, y: x * y),
-    operation("exp", 1, lambda lib, x: lib.exp(x)),
+    operation("add", 2, lambda lib, x, y: x + y, "stores first read the line that they replace"),
+    operation("multiply", 2, lambda lib, x, y: x * y, "as add"),
+    operation("exp", 1, lambda lib, x: lib.exp(x), "loads and stores between the polynomials"),
     Row(
         name="softmax",
         title="softmax over rows, 512 × 1024",
@@ -141,6 +161,9 @@ ROWS = [
         },
         floors={"torch": 1.3},
         check=close(),
+        operations=512 * 1024 * (EXP + 3),
+        traffic=8 * 512 * 1024,
+        why="four passes over each row, in L1",
     ),
     Row(
         name="layer-norm",
@@ -154,5 +177,8 @@ ROWS = [
         },
         floors={"torch": 1.3},
         check=close(),
+        operations=512 * 1024 * 6,
+        traffic=8 * 512 * 1024,
+        why="five passes over each row, in L1",
     ),
 ]

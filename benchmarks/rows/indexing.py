@@ -31,6 +31,8 @@ def gather(count: int) -> Row:
         },
         floors={"numpy": 1.5, "torch": 1.0},
         check=close(),
+        traffic=count * (2 * 784 * 4 + 8),
+        why="the rows lie scattered: the processor does not guess where the next one is",
     )
 
 

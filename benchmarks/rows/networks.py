@@ -324,6 +324,11 @@ def mlp_row(name: str, batch: int, floors: dict[str, float]) -> Row:
         floors=floors,
         check=at_least(0.8, "accuracy"),
         rounds=5,
+        # Forward, the gradients of all weights, and that of the hidden layer.
+        operations=2 * EXAMPLES * (2 * (FEATURES * HIDDEN + HIDDEN * CLASSES) + HIDDEN * CLASSES),
+        # Every row once, and in every step seven words for each parameter: Adam's.
+        traffic=4 * EXAMPLES * FEATURES + 28 * (EXAMPLES / batch) * (FEATURES + CLASSES) * HIDDEN,
+        why="two threads meet some ten times in a step of some hundred µs",
     )
 
 
@@ -473,5 +478,14 @@ ROWS = [
         check=at_least(0.8, "accuracy"),
         per=IMAGES // CNN_BATCH,
         rounds=7,
+        # Three products for each layer, but for the gradient of the images.
+        operations=2
+        * CNN_BATCH
+        * (2 * 26 * 26 * 32 * 9 + 3 * (24 * 24 * 64 * 32 * 9 + 64 * 12 * 12 * 128 + 128 * CLASSES)),
+        # Activations once forward and twice backward, and Adam's seven words for each parameter.
+        traffic=12 * CNN_BATCH * (26 * 26 * 32 + 24 * 24 * 64 + 12 * 12 * 64)
+        + 28 * 64 * 12 * 12 * 128,
+        why="convolutions reach less of the peak than products, and Adam over 1.2 million weights "
+        "is bound by memory",
     ),
 ]

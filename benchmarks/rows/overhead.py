@@ -84,6 +84,7 @@ ROWS = [
         title="add 4 elements, recorded and read",
         data=two_small,
         contenders={"pycyxwiz": read_cx, "torch": read_torch},
+        floors={"torch": 2.0},
         limit=2.5e-6,
         check=close(),
         per=CALLS,

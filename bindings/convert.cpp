@@ -234,19 +234,19 @@ Tensor move_without_gil(const Tensor& tensor, const cyxwiz::Device* device) {
   return cyxwiz::to(tensor, device);
 }
 
+Tensor read_without_gil(const Tensor& tensor) {
+  evaluate_without_gil({&tensor, 1});
+  if (tensor.device() == cyxwiz::host_device()) return tensor;
+  const GilRelease release;
+  return cyxwiz::on_host(tensor);
+}
+
 namespace {
 
 /// Keeps the value alive for an array that shares its memory, also after the Tensor was rebound.
 nb::capsule owner_of(const Tensor& tensor) {
   return nb::capsule(std::make_unique<Tensor>(tensor).release(),
                      [](void* p) noexcept { delete static_cast<Tensor*>(p); });
-}
-
-/// On the host, and computed.
-Tensor at_hand(const Tensor& tensor) {
-  const Tensor here = move_without_gil(tensor, cyxwiz::host_device());
-  evaluate_without_gil({&here, 1});
-  return here;
 }
 
 int numpy_type(DType t) {
@@ -277,7 +277,7 @@ int numpy_type(DType t) {
 // out what it is given, and small reads would be slower than PyTorch's.
 nb::object to_numpy(const Tensor& tensor) {
   if (PyArray_ImportNumPyAPI() < 0) throw nb::python_error();
-  const Tensor here = at_hand(tensor);
+  const Tensor here = read_without_gil(tensor);
   npy_intp shape[cyxwiz::kMaxRank];
   std::copy(here.shape().begin(), here.shape().end(), shape);
   nb::object array = nb::steal(PyArray_New(
@@ -290,7 +290,7 @@ nb::object to_numpy(const Tensor& tensor) {
 }
 
 nb::object to_dlpack(const Tensor& tensor) {
-  const Tensor here = at_hand(tensor);
+  const Tensor here = read_without_gil(tensor);
   size_t shape[cyxwiz::kMaxRank];
   std::copy(here.shape().begin(), here.shape().end(), shape);
   const DType t = here.dtype();
@@ -381,8 +381,7 @@ nb::object to_number(const Tensor& tensor) {
     throw cyxwiz::ValueError("item: only a tensor of one element is a number, this one has shape " +
                              cyxwiz::to_string(tensor.shape()));
   }
-  const Tensor here = move_without_gil(tensor, cyxwiz::host_device());
-  evaluate_without_gil({&here, 1});
+  const Tensor here = read_without_gil(tensor);
   return number_at(here.data(), here.dtype());
 }
 

@@ -106,6 +106,9 @@ void evaluate_without_gil(std::span<const cyxwiz::Tensor> tensors);
 /// The Tensor on another device, with the GIL held only where Python code copies.
 cyxwiz::Tensor move_without_gil(const cyxwiz::Tensor& tensor, const cyxwiz::Device* device);
 
+/// The Tensor's value in the host's memory, for reading.
+cyxwiz::Tensor read_without_gil(const cyxwiz::Tensor& tensor);
+
 /// The device that a Device or a name names; loads the backend that serves it.
 const cyxwiz::Device* to_device(nb::handle object);
 

@@ -19,7 +19,8 @@ std::string kind_of(const Device& device) {
 
 const Device* to_device(nb::handle object) {
   if (nb::isinstance<Device>(object)) return &nb::cast<const Device&>(object);
-  return nb::cast<const Device*>(nb::module_::import_("pycyxwiz.devices").attr("find")(object));
+  return nb::cast<const Device*>(
+      nb::module_::import_("pycyxwiz.devices").attr("get_device")(object));
 }
 
 void bind_devices(nb::module_& m) {

@@ -153,7 +153,7 @@ from pycyxwiz._core import (
 from pycyxwiz._core import bool_ as bool
 from pycyxwiz._core import num_threads as get_num_threads
 from pycyxwiz._transforms import compile, eval, grad, value_and_grad
-from pycyxwiz.devices import device, get_devices, set_device
+from pycyxwiz.devices import device, get_device, get_devices, set_device
 
 # Imported when they are first used: what a script does not use costs it nothing at start-up.
 _LAZY = ("callbacks", "layers", "losses", "memory", "metrics", "optimizers", "scripting")
@@ -218,6 +218,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "get_device",
     "get_devices",
     "get_matmul_precision",
     "get_num_threads",

@@ -1,4 +1,4 @@
-"""What users hand to fit, evaluate and predict, as tensors: checked, and cast once.
+"""What users hand to fit, evaluate and predict, as tensors of the CPU: checked, and cast once.
 
 Takes NumPy arrays, pandas frames and columns, tensors and lists. Errors name the argument.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pycyxwiz import _core
+from pycyxwiz import _core, devices
 from pycyxwiz._core import ShapeError, Tensor
 
 # NumPy's dtypes that tensors don't have, and those that hold their values.
@@ -21,7 +21,7 @@ def inputs(x: Any, name: str, dtype: Any) -> Tensor:
     array = _array(x, name)
     if array.dtype.kind == "f":
         array = array.astype(str(dtype), copy=False)
-    return _core.from_numpy(array)
+    return _on_host(array)
 
 
 def classes(y: Any, name: str, output: tuple[int, ...], dtype: Any) -> Tensor:
@@ -37,7 +37,7 @@ def classes(y: Any, name: str, output: tuple[int, ...], dtype: Any) -> Tensor:
             f"gives {_shape(output)}. For one yes-or-no output use binary_cross_entropy"
         )
     if rows == output:
-        return _core.from_numpy(array.astype(str(dtype), copy=False))
+        return _on_host(array.astype(str(dtype), copy=False))
     if rows not in (output[:-1], (*output[:-1], 1)):
         raise ShapeError(
             f"{name} has shape {_shape(rows)}, the model gives {_shape(output)}: {name} must hold "
@@ -56,7 +56,7 @@ def classes(y: Any, name: str, output: tuple[int, ...], dtype: Any) -> Tensor:
             f"{name} holds class {low if low < 0 else high}, but the model has {known} classes, 0 "
             f"to {known - 1}"
         )
-    return _core.from_numpy(whole.reshape(len(whole), *output[:-1]))
+    return _on_host(whole.reshape(len(whole), *output[:-1]))
 
 
 def values(y: Any, name: str, output: tuple[int, ...], dtype: Any, *, binary: bool) -> Tensor:
@@ -76,7 +76,7 @@ def values(y: Any, name: str, output: tuple[int, ...], dtype: Any, *, binary: bo
     if binary and (array.min() < 0 or array.max() > 1):
         wrong = array.min() if array.min() < 0 else array.max()
         raise ValueError(f"{name} holds {wrong:g}: yes-or-no targets are 0, 1 or between them")
-    return _core.from_numpy(array)
+    return _on_host(array)
 
 
 def split(
@@ -90,8 +90,14 @@ def split(
     if kept < 1:
         raise ValueError(f"validation_split={share} leaves none of {count} examples to train on")
     x, y = (part.to_numpy() for part in examples)
-    first = _core.from_numpy(x[:kept]), _core.from_numpy(y[:kept])
-    return first, (_core.from_numpy(x[kept:]), _core.from_numpy(y[kept:]))
+    first = _on_host(x[:kept]), _on_host(y[:kept])
+    return first, (_on_host(x[kept:]), _on_host(y[kept:]))
+
+
+def _on_host(array: np.ndarray[Any, Any]) -> Tensor:
+    """The array as a tensor of the CPU, whichever device new tensors go to."""
+    with devices.device("cpu"):
+        return _core.from_numpy(array)
 
 
 def _labels(y: Any, name: str) -> np.ndarray[Any, Any]:

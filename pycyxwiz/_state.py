@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pycyxwiz import _core
+from pycyxwiz import _core, devices
 from pycyxwiz._config import Configured, is_storable
 from pycyxwiz._core import Tensor, TracingError
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from typing_extensions import Self
+
+    from pycyxwiz._core import Device
 
     Reference = tuple["Values", str]
 
@@ -208,6 +210,23 @@ class Stateful(Configured):
     def members(self) -> list[Stateful]:
         """The object itself and those below it."""
         return [self]
+
+    def to(self, device: str | Device) -> Self:
+        """Moves every tensor of it to a device, in place; returns the object itself.
+
+        Raises ``DeviceError`` for a device that isn't there.
+
+        >>> layer = cx.layers.Dense(2, 3).to("cpu")
+        >>> print(layer.state()["weight"].device)
+        cpu
+        """
+        there = devices.get_device(device)
+        for member in self.members():
+            values = member._values
+            for name, value in list(values.items()):
+                if isinstance(value, Tensor) and value.device != there:
+                    values.put(name, value.to(there))
+        return self
 
     def parameter_references(self) -> dict[str, Reference]:
         """Where the tensors are that derivatives are taken to, by name."""

@@ -241,6 +241,16 @@ def _build_parser() -> argparse.ArgumentParser:
     convert.add_argument("target", metavar="TO", help="the file to write; one of both is .cyx")
     convert.add_argument("--overwrite", action="store_true", help="replace TO if it is there")
 
+    selftest = add(
+        "selftest",
+        _selftest,
+        help="check every operation on a device against the CPU, and time both",
+        description="Run every operation on a device and on the CPU, compare, and time both; it "
+        "takes up to two minutes. Ends with status 1 where they differ.",
+    )
+    selftest.add_argument("--device", default="auto", metavar="NAME", help='"cuda:0", "gpu", …')
+    selftest.add_argument("--backend", metavar="NAME", help="the engine, where several serve it")
+
     add("info", _info, help="show the version, the devices and what this machine offers")
     return parser
 
@@ -473,6 +483,32 @@ def _convert(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from None
     return 0
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    import pycyxwiz as cx
+
+    from . import selftest
+
+    try:
+        device = cx.get_device(options.device, backend=options.backend)
+    except cx.DeviceError as error:
+        raise UsageError(str(error)) from None
+    print(f"{device}: {device.name}, {device.memory_gb:.1f} GB, through {device.backend}")
+    found = selftest.cases()
+    wrong = []
+    for difference in selftest.differences(device, found):
+        wrong.append(difference.case.op)
+        print(f"  differs: {difference}")
+    count = sum(map(len, found.values()))
+    right = len(found) - len(set(wrong))
+    print(f"{right} of {len(found)} operations agree with the CPU ({count} cases)")
+    gap = selftest.gradients(device)
+    print(f"gradients of a network: {gap:.1e} from the CPU's, relative to the largest")
+    print(f"\n{'workload':<50}{'cpu, ms':>10}{'there, ms':>12}")
+    for name, here, there in selftest.speeds(device):
+        print(f"{name:<50}{here:>10.2f}{there:>12.2f}")
+    return 1 if wrong or gap > 1e-3 else 0
 
 
 def _info(options: argparse.Namespace) -> int:

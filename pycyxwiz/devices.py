@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pycyxwiz.backends import Engine
 
-__all__ = ["device", "find", "get_devices", "set_device"]
+__all__ = ["device", "get_device", "get_devices", "set_device"]
 
 _GPUS = ("cuda", "rocm", "oneapi", "opencl")
 _BEST_FIRST = (*_GPUS, "tpu")
@@ -61,7 +61,7 @@ def set_device(name: str | Device, *, backend: str | None = None) -> None:
 
     >>> cx.set_device("cpu")
     """
-    chosen = find(name, backend=backend)
+    chosen = get_device(name, backend=backend)
     if _core.thread_device() is None:
         _core.set_default_device(chosen)
     else:
@@ -79,7 +79,7 @@ def device(name: str | Device, *, backend: str | None = None) -> Iterator[Device
     CPU
     """
     before = _core.thread_device()
-    chosen = find(name, backend=backend)
+    chosen = get_device(name, backend=backend)
     _core.set_thread_device(chosen)
     try:
         yield chosen
@@ -87,11 +87,14 @@ def device(name: str | Device, *, backend: str | None = None) -> Iterator[Device
         _core.set_thread_device(before)
 
 
-def find(name: str | Device, *, backend: str | None = None) -> Device:
+def get_device(name: str | Device, *, backend: str | None = None) -> Device:
     """The device of that name; loads the engine that serves it.
 
     Raises ``DeviceError``, with the devices there are, and why each engine that could have served
     it did not.
+
+    >>> str(cx.get_device("cpu"))
+    'cpu'
     """
     if isinstance(name, Device):
         return name
@@ -109,12 +112,14 @@ def find(name: str | Device, *, backend: str | None = None) -> Device:
 
 def _meant(kind: str) -> tuple[str, ...]:
     """The kinds that a word stands for, in the order in which they are looked for."""
-    from pycyxwiz import backends
-
+    if kind == "cpu":
+        return (kind,)
     if kind == "gpu":
         return _GPUS
     if kind == "auto":
         return (*_BEST_FIRST, "cpu")
+    from pycyxwiz import backends
+
     for engine in backends.engines():
         if kind == engine.name and kind not in engine.kinds:
             return engine.kinds

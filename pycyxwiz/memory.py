@@ -34,4 +34,4 @@ def empty_cache(device: str | Device | None = None) -> None:
 
 
 def _device(device: str | Device | None) -> Device:
-    return _core.default_device() if device is None else devices.find(device)
+    return _core.default_device() if device is None else devices.get_device(device)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from itertools import pairwise
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pycyxwiz import _core, _data, optimizers
+from pycyxwiz import _core, _data, devices, optimizers
 from pycyxwiz import callbacks as _callbacks
 from pycyxwiz._config import register
 from pycyxwiz._core import ShapeError, Tensor
+from pycyxwiz._feed import Feed
 from pycyxwiz._objective import Objective
 from pycyxwiz._steps import Steps, run_batches
 from pycyxwiz._transforms import outline
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
+    from pycyxwiz._core import Device
     from pycyxwiz.callbacks import Callback, History
     from pycyxwiz.layers._layer import PartialShape
     from pycyxwiz.optimizers import Optimizer
@@ -27,6 +30,19 @@ if TYPE_CHECKING:
     Function = Callable[..., Tensor]
 
 __all__ = ["Model"]
+
+Method = TypeVar("Method", bound="Callable[..., Any]")
+
+
+def _at_home(method: Method) -> Method:
+    """New tensors of the method are made where the model's weights are."""
+
+    @functools.wraps(method)
+    def moved(self: Model, *args: Any, **kwargs: Any) -> Any:
+        with devices.device(self._device()):
+            return method(self, *args, **kwargs)
+
+    return cast("Method", moved)
 
 
 @register
@@ -171,6 +187,7 @@ class Model(Layer):
         optimizer.serve(self)
         self.optimizer = optimizer
 
+    @_at_home
     def fit(
         self,
         x: Any,
@@ -184,12 +201,13 @@ class Model(Layer):
         verbose: int = 1,
         callbacks: Iterable[Callback] | None = None,
     ) -> History:
-        """Trains on examples, and returns the history.
+        """Trains on examples, where the model's weights are, and returns the history.
 
         Parameters
         ----------
         x : examples [N, ...]: an array, a tensor, a pandas table, a list. float64 is cast to
-            float32 once.
+            float32 once. They are moved to the model's device once, when they take no more than
+            half of its free memory, and part by part in every epoch otherwise.
         y : targets. For cross-entropy class indices [N] or [N, 1], or rows of probabilities [N,
             classes]; otherwise of the shape the model gives, where [N] and [N, 1] are taken for
             each other.
@@ -225,8 +243,14 @@ class Model(Layer):
         elif validation_split:
             examples, validation = _data.split(examples, validation_split)
 
+        assert self.optimizer is not None
+        self.optimizer.to(self._device())
+        feed = Feed(examples, self._device(), batch_size)
+        checked = None
+        if validation is not None:
+            checked = Feed(validation, self._device(), batch_size, beside=feed)
         for callback in told:
-            callback.set_up(self, epochs, -(-len(examples[0]) // batch_size))
+            callback.set_up(self, epochs, -(-feed.count // batch_size))
         self.history = history
         self.stop_training = False
         try:
@@ -235,9 +259,9 @@ class Model(Layer):
             for epoch in range(epochs):
                 for callback in told:
                     callback.on_epoch_begin(epoch)
-                logs = self._train(examples, batch_size, shuffle, told)
-                if validation is not None:
-                    found = self._measure(validation, batch_size)
+                logs = self._train(feed, batch_size, shuffle, told)
+                if checked is not None:
+                    found = self._measure(checked, batch_size)
                     logs.update({f"val_{name}": value for name, value in found.items()})
                 for callback in told:
                     callback.on_epoch_end(epoch, logs)
@@ -250,6 +274,7 @@ class Model(Layer):
                 callback.on_train_end()
         return history
 
+    @_at_home
     def evaluate(self, x: Any, y: Any, *, batch_size: int = 256) -> dict[str, float]:
         """The loss and the metrics on examples, by name, each a mean over all of them.
 
@@ -257,8 +282,10 @@ class Model(Layer):
         """
         self._check_compiled("evaluate")
         batch_size = _whole("batch_size", batch_size)
-        return self._measure(self._examples(x, y, "x", "y"), batch_size)
+        examples = self._examples(x, y, "x", "y")
+        return self._measure(Feed(examples, self._device(), batch_size), batch_size)
 
+    @_at_home
     def predict(self, x: Any, *, batch_size: int = 256) -> Tensor:
         """What the model gives for examples [N, ...], computed ``batch_size`` at a time.
 
@@ -329,6 +356,11 @@ class Model(Layer):
         if not self.layers:
             raise ValueError("the model has no layers: add() some first")
 
+    def _device(self) -> Device:
+        """Where it computes: where its weights are."""
+        first = next(iter(self.state().values()), None)
+        return _core.default_device() if first is None else first.device
+
     def _dtype(self) -> Any:
         first = next(iter(self.parameters().values()), None)
         return _core.float32 if first is None else first.dtype
@@ -359,44 +391,49 @@ class Model(Layer):
 
     def _train(
         self,
-        examples: tuple[Tensor, Tensor],
+        feed: Feed,
         batch_size: int,
         shuffle: bool,
         told: list[Callback],
     ) -> dict[str, float]:
         """One epoch; the means of the loss and the metrics over it."""
-        count, steps = len(examples[0]), self._compiled_steps()
-        order = _core.random_permutation(count) if shuffle else _core.arange(count)
+        steps = self._compiled_steps()
+        order = _core.random_permutation(feed.count) if shuffle else None
         totals = steps.trained
         totals.reset()
         listening = [each for each in told if _listens(each)]
         due = dict.fromkeys(listening, 0.0)
 
+        before = 0
+
         def report(done: int) -> None:
-            now = perf_counter()
+            now, done = perf_counter(), before + done
             for callback in listening:
                 if now >= due[callback]:
                     due[callback] = now + callback.interval
                     callback.on_batch_end(-(-done // batch_size) - 1, totals.means(done))
 
-        run_batches(
-            steps.train,
-            (self, self.optimizer, self.objective, totals, *examples, order),
-            count,
-            batch_size,
-            report=report if listening else None,
-            interval=min((each.interval for each in listening), default=0.0),
-        )
-        return totals.means(count)
+        for examples, rows, count in feed.parts(order):
+            run_batches(
+                steps.train,
+                (self, self.optimizer, self.objective, totals, *examples, rows),
+                count,
+                batch_size,
+                report=report if listening else None,
+                interval=min((each.interval for each in listening), default=0.0),
+            )
+            before += count
+        return totals.means(feed.count)
 
-    def _measure(self, examples: tuple[Tensor, Tensor], batch_size: int) -> dict[str, float]:
+    def _measure(self, feed: Feed, batch_size: int) -> dict[str, float]:
         """The means of the loss and the metrics over examples."""
-        count, steps = len(examples[0]), self._compiled_steps()
+        steps = self._compiled_steps()
         totals = steps.evaluated
         totals.reset()
-        arguments = (self, self.objective, totals, *examples)
-        run_batches(steps.evaluate, arguments, count, batch_size)
-        return totals.means(count)
+        for examples, _, count in feed.parts():
+            arguments = (self, self.objective, totals, *examples)
+            run_batches(steps.evaluate, arguments, count, batch_size)
+        return totals.means(feed.count)
 
 
 def _shapes(layers: tuple[Layer, ...], shape: PartialShape) -> list[PartialShape]:

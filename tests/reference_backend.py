@@ -39,6 +39,7 @@ class ReferenceExecutable:
             values[id] = argument.data if is_array else np.asarray(argument, dtype)
         for id, value in enumerate(self.program.values):
             if value.op != "input":
+                self.backend.seen.add(value.op)
                 values[id] = compute_on_cpu(value, [values[i] for i in value.inputs])
         self.backend.donated += len(donated)
         self.backend.runs += 1
@@ -56,6 +57,7 @@ class ReferenceBackend:
         self.reasons: dict[str, str] = {}
         self.memory_bytes = memory_bytes
         self.used = [0, 0]
+        self.seen: set[str] = set()  # ops that ran
         self.compiled = self.runs = self.donated = self.copied_in = 0
 
     def take(self, device: int, bytes: int) -> None:

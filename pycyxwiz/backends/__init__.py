@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
     from pycyxwiz.backends.protocol import Backend, Value
 
-__all__ = ["Engine", "compute_on_cpu", "engines", "is_loaded", "load", "op_names", "register"]
+__all__ = [
+    "Engine",
+    "compute_on_cpu",
+    "engines",
+    "is_loaded",
+    "load",
+    "loaded",
+    "op_names",
+    "register",
+]
 
 _GROUP = "pycyxwiz.backends"
 # Modules of this package with an ENGINE, in the order in which they are asked for a kind that
@@ -105,6 +114,11 @@ def load(engine: Engine) -> Backend:
             _core.register_backend(backend)
             _loaded[engine.name] = backend
         return _loaded[engine.name]
+
+
+def loaded() -> list[Backend]:
+    """The backends that are in use."""
+    return list(_loaded.values())
 
 
 def is_loaded(engine: Engine) -> bool:

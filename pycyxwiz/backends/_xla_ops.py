@@ -7,6 +7,7 @@ in JAX's 64-bit mode, on arrays whose dtypes and shapes are those of the Program
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -225,7 +226,9 @@ def _arg_extreme(function: Callable[..., Any]) -> Op:
     def reduce(value: Value, x: Any) -> Any:
         axes = _axes(value, x)
         kept = [axis for axis in range(x.ndim) if axis not in axes]
-        rows = lax.transpose(x, (*kept, *axes)).reshape(*[x.shape[axis] for axis in kept], -1)
+        sizes = [x.shape[axis] for axis in kept]
+        count = math.prod(x.shape[axis] for axis in axes)
+        rows = lax.transpose(x, (*kept, *axes)).reshape(*sizes, count)
         return function(rows, axis=-1).astype(value.dtype).reshape(value.shape)
 
     return reduce
@@ -235,10 +238,13 @@ def _arg_extreme(function: Callable[..., Any]) -> Op:
 
 
 def _matmul(value: Value, a: Any, b: Any, *bias: Any) -> Any:
-    result = jnp.matmul(a, b, precision=lax.Precision.HIGHEST, preferred_element_type=a.dtype)
+    relu, rounded = value.attributes
+    # What the device is fastest with that keeps at least bfloat16's digits: TF32, say.
+    precision = lax.Precision.DEFAULT if rounded else lax.Precision.HIGHEST
+    result = jnp.matmul(a, b, precision=precision, preferred_element_type=a.dtype)
     for more in bias:
         result = result + more
-    return jnp.where(result < 0, 0, result) if value.attributes[0] == 1 else result
+    return jnp.where(result < 0, 0, result) if relu else result
 
 
 def _pairs(value: Value) -> tuple[tuple[int, ...], ...]:

@@ -6,10 +6,15 @@ Each Program is compiled as a whole, once, ahead of its runs; the core keeps it 
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pycyxwiz._core import OutOfMemoryError
 from pycyxwiz.backends import Engine, compute_on_cpu
@@ -17,8 +22,6 @@ from pycyxwiz.backends.protocol import DeviceInfo, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import numpy as np
 
     from pycyxwiz.backends.protocol import Program
 
@@ -62,8 +65,6 @@ class Check:
         """Waits for the run, and raises ``IndexError`` for the first index that was outside."""
         if self.passed:
             return
-        import numpy as np
-
         for (outside, position, index), rows in zip(
             np.asarray(self._found).tolist(), self._rows, strict=True
         ):
@@ -88,8 +89,6 @@ class XlaExecutable:
     """A Program as XLA compiled it."""
 
     def __init__(self, backend: XlaBackend, program: Program, device: int) -> None:
-        import numpy as np
-
         from pycyxwiz.backends import _xla_ops
 
         self._backend, self._program, self._device = backend, program, device
@@ -124,15 +123,21 @@ class XlaExecutable:
                 if i not in donated or arguments[i].shared:
                     values[i] = backend.copy(values[i])
             for value, stream in self._drawn:
-                import numpy as np
-
                 values.append(compute_on_cpu(value, [np.asarray(values[stream])]))
             results = self._compiled(*values)
         pending = tuple(check for check in checks if not check.is_over())
         if self._rows:
             *results, found = results
             pending = (*pending, Check(found, self._rows))
-        return [Array(result, self._device, pending) for result in results]
+        # An argument that JAX hands through is one array of two tensors: neither gives it away.
+        given = {id(value): argument for value, argument in zip(values, arguments, strict=False)}
+        arrays = []
+        for result in results:
+            twin = given.get(id(result))
+            if twin is not None:
+                twin.shared = True
+            arrays.append(Array(result, self._device, pending, shared=twin is not None))
+        return arrays
 
     def describe(self) -> Iterable[str]:
         shown = [value for value in self._program.values if value.op != "input"]
@@ -155,6 +160,7 @@ class XlaBackend:
         self.ops = _xla_ops.OPS
         self.reasons = _xla_ops.REASONS
         self._jax = jax
+        self.door = Door()  # after JAX is imported: before its own end
         self.enable_x64 = getattr(jax, "enable_x64", None)
         if self.enable_x64 is None:  # before 0.8
             from jax.experimental import enable_x64
@@ -172,13 +178,11 @@ class XlaBackend:
     # --- the protocol --------------------------------------------------------------------------
 
     def devices(self) -> list[DeviceInfo]:
-        counts: dict[str, int] = {}
         found = []
         for position, (kind, device) in enumerate(self._devices):
-            index = counts[kind] = counts.get(kind, -1) + 1
-            name = str(device.device_kind)
             total = self._stats(position).get("bytes_limit", _host_bytes("SC_PHYS_PAGES"))
-            found.append(DeviceInfo(kind, index, f"{name} (XLA)", int(total)))
+            name = f"{device.device_kind} (XLA)"
+            found.append(DeviceInfo(kind, self._index(position), name, int(total)))
         return found
 
     def copy_in(self, array: np.ndarray[Any, Any], device: int, shareable: bool) -> Array:
@@ -192,8 +196,6 @@ class XlaBackend:
         return Array(value, device, shared=on_host)
 
     def copy_out(self, array: Array) -> np.ndarray[Any, Any]:
-        import numpy as np
-
         self._settle(array)
         array.shared = True
         with self.session(array.device):
@@ -253,12 +255,43 @@ class XlaBackend:
         return self._devices[device][1].memory_stats() or {}
 
     def out_of_memory(self, device: int, error: Exception) -> OutOfMemoryError:
-        kind, place = self._devices[device]
-        free = self.memory(device).free
-        first = str(error).splitlines()[0]
-        return OutOfMemoryError(
-            f"{kind}:{place.local_hardware_id or 0}: {first}; {free} bytes are free"
-        )
+        kind, index = self._devices[device][0], self._index(device)
+        spec = kind if kind.endswith("cpu") and not index else f"{kind}:{index}"
+        said = str(error).splitlines()[0].rstrip(".")
+        return OutOfMemoryError(f"{spec}: {said}; {self.memory(device).free} bytes are free")
+
+    def _index(self, device: int) -> int:
+        """Its number among the devices of its kind."""
+        kind = self._devices[device][0]
+        return sum(other == kind for other, _ in self._devices[:device])
+
+
+class Door:
+    """Lets nobody into JAX any more once the interpreter shuts down, and waits for those inside.
+
+    A thread that comes back from JAX when Python is gone is ended by force, which aborts the
+    process: JAX can't be unwound so.
+    """
+
+    def __init__(self) -> None:
+        self._inside: list[None] = []  # appending and popping are atomic
+        self._closed = False
+        atexit.register(self._close)
+
+    def enter(self) -> None:
+        self._inside.append(None)
+        if self._closed and threading.current_thread() is not threading.main_thread():
+            self.leave()
+            threading.Event().wait()  # for the end of the process
+
+    def leave(self) -> None:
+        self._inside.pop()
+
+    def _close(self) -> None:
+        self._closed = True
+        ends = time.monotonic() + 10
+        while self._inside and time.monotonic() < ends:
+            time.sleep(0.001)
 
 
 class Session:
@@ -271,10 +304,12 @@ class Session:
         self._mode: Any = backend.enable_x64(True)
 
     def __enter__(self) -> None:
+        self._backend.door.enter()
         self._mode.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         self._mode.__exit__(kind, error, trace)
+        self._backend.door.leave()
         if kind is not None and "RESOURCE_EXHAUSTED" in str(error):
             raise self._backend.out_of_memory(self._device, error) from None
 

@@ -151,7 +151,7 @@ class Layer(Stateful):
                 raise ShapeError(f"{name} has shape {list(value.shape)}, needs {list(old.shape)}")
             if value.dtype != old.dtype:
                 raise ValueError(f"{name} is {value.dtype}, needs {old.dtype}")
-            new[name] = value
+            new[name] = value.to(old.device)
         for name, reference in references.items():
             write(*reference, new[name])
 

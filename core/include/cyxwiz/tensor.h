@@ -59,6 +59,9 @@ Tensor from_data(const void* data, const Shape& shape, DType dtype);
 /// trace or a derivative would lose sight of it.
 Tensor to(const Tensor& x, const Device* device);
 
+/// The value of `x` in the host's memory, for reading: `x` itself when it is there.
+Tensor on_host(const Tensor& x);
+
 /// A Tensor of `buffer`, dense from `offset` bytes on, without a copy.
 Tensor from_buffer(BufferPtr buffer, int64_t offset, const Shape& shape, DType dtype);
 

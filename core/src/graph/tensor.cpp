@@ -47,15 +47,10 @@ Tensor from_data(const void* data, const Shape& shape, DType dtype) {
   return to(from_buffer(std::move(buffer), 0, shape, dtype), default_device());
 }
 
-Tensor to(const Tensor& x, const Device* device) {
-  if (x.device() == device) return x;
+namespace {
+
+Tensor moved(const Tensor& x, const Device* device) {
   const Node& node = *x.node();
-  if (node.traced || node.watched) {
-    throw DeviceError("to: a tensor can't move from " + x.device()->spec() + " to " +
-                      device->spec() +
-                      " while its function is traced or differentiated; move it before, and give "
-                      "the function what it needs");
-  }
   if (!x.is_computed()) evaluate({&x, 1});
   Result value{node.buffer, node.offset};
   if (x.device() != host_device()) {
@@ -65,6 +60,23 @@ Tensor to(const Tensor& x, const Device* device) {
     value = {device->backend->copy_in(*device, value, x.shape(), x.dtype()), 0};
   }
   return from_buffer(std::move(value.buffer), value.offset, x.shape(), x.dtype());
+}
+
+}  // namespace
+
+Tensor to(const Tensor& x, const Device* device) {
+  if (x.device() == device) return x;
+  if (x.node()->traced || x.node()->watched) {
+    throw DeviceError("to: a tensor can't move from " + x.device()->spec() + " to " +
+                      device->spec() +
+                      " while its function is traced or differentiated; move it before, and give "
+                      "the function what it needs");
+  }
+  return moved(x, device);
+}
+
+Tensor on_host(const Tensor& x) {
+  return x.device() == host_device() ? x : moved(x, host_device());
 }
 
 }  // namespace cyxwiz

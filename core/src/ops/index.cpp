@@ -52,6 +52,7 @@ Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
   if (classes < 0) {
     throw ValueError("one_hot: the number of classes is negative: " + std::to_string(classes));
   }
+  const DeviceScope scope(labels.device());
   // int64 whatever the labels are: 300 classes don't fit uint8.
   return astype(equal(expand_dims(labels, -1), arange(0, 1, classes, DType::kInt64)), dtype);
 }

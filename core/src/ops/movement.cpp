@@ -220,6 +220,7 @@ Tensor pad(const Tensor& x, std::span<const std::array<int64_t, 2>> widths) {
     }
     inner.starts[i] = before;
   }
+  const DeviceScope scope(x.device());
   return slice_update(zeros(shape, x.dtype()), x, inner);
 }
 

@@ -54,6 +54,7 @@ Tensor reduce(Op op, const Tensor& x, const Axes& axes, bool keep, DType result)
   }
   const Shape kept_shape = reduced_shape(x.shape(), mask, true);
   Tensor kept;
+  const DeviceScope scope(x.device());
   if (x.size() == 0) {  // the sum of nothing is 0, the product 1, and no backend is asked
     kept = full(kept_shape, op == Op::k_prod ? 1 : 0, result);
   } else if (reduced_count(x.shape(), mask) ==

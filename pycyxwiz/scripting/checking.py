@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from . import cells as grammar
 from . import imports
+from .sandbox import grants
 
 _REFUSED_CALLS = {
     "starting a program": """
@@ -23,6 +24,12 @@ _REFUSED_CALLS = {
     "changing an owner": "os.chown os.lchown shutil.chown",
     "making a symbolic link": "os.symlink",
     "reading over a network": "pandas.read_sql pandas.read_gbq",
+}
+# They read the file or folder that their first argument names.
+_READING = {
+    *("open", "io.open", "os.open", "os.listdir", "os.scandir", "numpy.load", "numpy.loadtxt"),
+    *("numpy.genfromtxt", "numpy.fromfile", "pandas.read_csv", "pandas.read_excel"),
+    *("pandas.read_json", "pandas.read_parquet"),
 }
 _CALLS = {name: action for action, names in _REFUSED_CALLS.items() for name in names.split()}
 
@@ -44,7 +51,7 @@ def check(file: str, *, libraries: Iterable[str] = ()) -> list[Problem]:
         tree = grammar.compile_cells(grammar.read(file), file)
         compile(tree, file, "exec", dont_inherit=True)
         folder = os.path.dirname(os.path.realpath(file))
-        problems = [*_imports(tree, folder, frozenset(libraries)), *_calls(tree)]
+        problems = [*_imports(tree, folder, frozenset(libraries)), *_calls(tree, file)]
     except SyntaxError as error:
         return [Problem(error.lineno or 1, "syntax", error.msg)]
     except (MemoryError, RecursionError):  # the parser's own way to say it, or ours
@@ -90,13 +97,28 @@ def _exists(top: str, folder: str) -> bool:
         return False
 
 
-def _calls(tree: ast.AST) -> Iterator[Problem]:
+def _calls(tree: ast.AST, file: str) -> Iterator[Problem]:
     aliases = _aliases(tree)
+    readable = [*(grant.path for grant in grants.system_grants()), os.path.abspath(file)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            action = _CALLS.get(_dotted(node.func, aliases), "")
+            name = _dotted(node.func, aliases)
+            action = _CALLS.get(name, "")
+            if name in _READING and node.args:
+                action = _reading(node.args[0], readable)
             if action:
                 yield Problem(node.lineno, "sandbox", f"the sandbox refuses {action}")
+
+
+def _reading(argument: ast.expr, readable: Iterable[str]) -> str:
+    """What to call reading an absolute path that is written out and that no script may read."""
+    path = argument.value if isinstance(argument, ast.Constant) else None
+    if not isinstance(path, str) or not path.startswith("/"):
+        return ""
+    name = os.path.normpath(path)
+    if any(name == folder or name.startswith(folder + "/") for folder in readable):
+        return ""
+    return f"the file or folder {path!r} (unless --read or --write names it)"
 
 
 def _aliases(tree: ast.AST) -> dict[str, str]:

@@ -308,7 +308,7 @@ def test_a_hard_link_made_before_is_refused(sandboxed, tmp_path):
 
 
 def test_a_script_that_never_got_to_start_in_its_time_is_reported_so(sandboxed):
-    report = sandboxed("print('ran')", timeout=0.001)
+    report = sandboxed("import time; time.sleep(9); print('ran')", timeout=0.001)
     assert (report.status, report.exit_code, report.stdout) == ("timeout", 124, "")
 
 

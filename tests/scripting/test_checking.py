@@ -17,6 +17,27 @@ def test_hostile_nesting_is_a_finding_and_no_crash(write, code):
     assert {kind for _, kind, _ in problems(write, code)} <= {"syntax"}
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('/etc/passwd')",
+        "import pandas as pd\npd.read_csv('/home/me/../you/a.csv')",
+        "from os import listdir as ls\nls('/')",
+        "open('/usrx')",
+    ],
+)
+def test_a_path_written_out_that_no_script_may_read_is_found(write, code):
+    ((line, kind, message),) = problems(write, code)
+    assert (line, kind) == (code.count("\n") + 1, "sandbox")
+    assert message.startswith("the sandbox refuses the file or folder '/")
+    assert message.endswith("' (unless --read or --write names it)")
+
+
+def test_paths_that_may_be_readable_are_not_guessed_at(write):
+    code = "open('data.csv'); open('/usr/share/x'); open(f'/{1}'); open(); open('/dev/null', 'w')"
+    assert problems(write, code) == []
+
+
 def test_an_honest_script_has_no_problems(write):
     code = """%%markdown
 Some text, import nothing_at_all

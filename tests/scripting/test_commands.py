@@ -140,6 +140,14 @@ def test_the_shell_starts_with_cx_and_the_startup_names(home, pycyxwiz, write):
     assert "False" in result.stdout
 
 
+def test_where_ipython_is_installed_the_shell_is_its(home, pycyxwiz, write):
+    write("first.py", "answer = 42")
+    pycyxwiz("startup", "add", "first.py")
+    result = pycyxwiz("shell", input="def f():\n    return answer + 1\n\nf()\n")
+    assert "defined: cx, answer" in result.stdout, result.stderr
+    assert "Out[2]: 43" in result.stdout
+
+
 def test_without_ipython_the_shell_is_pythons(home, write, monkeypatch, capsys):
     from pycyxwiz.scripting import shell
 

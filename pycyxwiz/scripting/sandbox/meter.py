@@ -55,9 +55,10 @@ def sockets(pid: int) -> int:
     """How many sockets the process holds: each is worth some memory of the kernel's."""
     count = 0
     living = _living(pid)
-    for name in _list(f"{living}/fd"):
-        with contextlib.suppress(OSError):
-            count += os.readlink(f"{living}/fd/{name}").startswith("socket:")
+    with contextlib.suppress(PermissionError):  # it is ending
+        for name in _list(f"{living}/fd"):
+            with contextlib.suppress(OSError):
+                count += os.readlink(f"{living}/fd/{name}").startswith("socket:")
     return count
 
 

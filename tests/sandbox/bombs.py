@@ -90,6 +90,32 @@ def memory_in_page_tables():
     return area != ctypes.c_void_p(-1).value
 
 
+def map_touch_and_keep(flags, afterwards=lambda address, size: None):
+    """500 MB of private memory in pieces, which RLIMIT_DATA may not count."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    size = 20 * MB
+    for _ in range(25):
+        area = libc.mmap(None, ctypes.c_size_t(size), 3, 0x22 | flags, -1, ctypes.c_long(0))
+        if area == ctypes.c_void_p(-1).value:
+            raise MemoryError
+        ctypes.memset(area, 1, size)
+        afterwards(ctypes.c_void_p(area), ctypes.c_size_t(size))
+    linger()
+    return True
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_in_stacks():
+    return map_touch_and_keep(0x100)  # MAP_GROWSDOWN
+
+
+@bomb("memory", "failed", memory_mb=64)
+def memory_that_is_read_only_afterwards():
+    libc = ctypes.CDLL(None, use_errno=True)
+    return map_touch_and_keep(0, lambda area, size: libc.mprotect(area, size, 1))
+
+
 @bomb("memory", "failed", memory_mb=400)
 def memory_in_numpy():
     import numpy

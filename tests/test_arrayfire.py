@@ -380,6 +380,12 @@ def test_out_of_memory_names_the_sizes_and_the_session_goes_on(there, monkeypatc
     assert cx.exp(x * 0).sum().item() == 10000
 
 
+def test_more_elements_than_arrayfire_can_number_are_refused(there):
+    with pytest.raises(cx.OutOfMemoryError, match=r"140,737,488,355,328 bytes.*counts 2,147"):
+        cx.eval(cx.ones((2**45,)) + 1)
+    assert (cx.ones(3) + 1).tolist() == [2, 2, 2]
+
+
 def test_every_array_is_released_when_its_tensor_goes(there):
     def work():
         x = cx.random.normal((5, 4))

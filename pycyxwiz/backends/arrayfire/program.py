@@ -38,6 +38,8 @@ REASONS = {
 _CHEAP = frozenset(("broadcast", "iota"))
 _LAZY = frozenset((*ELEMENTWISE, *_CHEAP, "alias", "reshape"))
 
+_MOST_ELEMENTS = 2**31 - 1  # its kernels number them in an int, and wrap around without a word
+
 # What an instruction's value is while a Program runs: on the device; in the host's memory, because
 # the device can't hold its dtype or because it has no elements; or a number of the script.
 Data = Array | np.ndarray[Any, Any] | np.generic
@@ -184,7 +186,10 @@ class ArrayFireExecutable:
     ) -> Data:
         value = instruction.value
         sources = [data[i] for i in instruction.inputs]
-        if prod(value.shape) == 0:
+        size = prod(value.shape)
+        if size > _MOST_ELEMENTS:
+            raise OutOfMemoryError(f"ArrayFire counts {_MOST_ELEMENTS:,} elements at most")
+        if size == 0:
             return np.empty(value.shape, np.dtype(value.dtype))
         number = sources[0] if sources and isinstance(sources[0], np.generic) else None
         if number is not None and value.op in ("cast", "alias", "copy", "reshape"):

@@ -361,9 +361,9 @@ OF_THE_CPU = [  # they name the CPU itself, or its memory
 def test_the_seeds_contract_holds_on_the_device(there):
     # Relative to the root: pytest compares what is left out with the tests' ids as they are.
     left_out = [f"--deselect={CONTRACT.name}::{name}" for name in OF_THE_CPU]
-    root = ["--rootdir", str(CONTRACT.parent)]
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(CONTRACT.parent), *left_out]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *root, *left_out, CONTRACT],
+        [sys.executable, "-m", "pytest", *options, str(CONTRACT)],
         env=os.environ | {"CYXWIZ_DEVICE": str(there)},
         cwd=CONTRACT.parent,
         capture_output=True,

@@ -279,6 +279,7 @@ class NumpyArrayFire:
         ctypes.memmove(to, memory, len(memory))
 
     def _eval_multiple(self, count, handles):
+        assert len(set(handles)) == count
         arrays = [self.arrays[handle] for handle in handles]
         assert len({(array.shape, array.dtype) for array in arrays}) == 1
         self.evaluations.append(count)

@@ -330,6 +330,12 @@ def test_expressions_of_one_size_that_a_step_needs_are_evaluated_together(there)
     assert evaluations(lambda a, b: cx.exp(a) @ cx.exp(b), a, b) == [2, 1]
 
 
+def test_an_expression_and_its_alias_are_evaluated_once(there):
+    x = cx.Tensor([[1, 2], [3, 4]])
+    for axis in (0, 1):
+        assert cx.softmax(x, axis).sum(axis).tolist() == pytest.approx([1, 1])
+
+
 def test_a_product_reads_transposed_matrices_as_they_lie(there, monkeypatch):
     moved = []
     monkeypatch.setattr(LIBRARY, "_reorder", lambda x, *axes: moved.append(axes), raising=True)

@@ -298,7 +298,8 @@ def join(axis: int, a: Array, b: Array) -> Array:
 def evaluate(arrays: Iterable[Array]) -> None:
     """Runs the expressions of these arrays, those of the same dims and dtype in one kernel."""
     alike: dict[tuple[Dims, str], list[Array]] = {}
-    for array in arrays:
+    # Each once: given twice, an array's first memory is freed while OpenCL still writes to it.
+    for array in {array.handle: array for array in arrays}.values():
         alike.setdefault((array.dims, array.dtype), []).append(array)
     for group in alike.values():
         handles = _handles(group)

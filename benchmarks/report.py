@@ -119,7 +119,10 @@ def save(
     if path.exists():
         earlier = json.loads(path.read_text())
         if earlier["about"] == about:
-            kept, machine = earlier["rows"], {**earlier.get("machine", {}), **machine}
+            kept, before = earlier["rows"], earlier.get("machine", {})
+            machine = {**before, **machine}
+            if "limits" in before:
+                machine["limits"] = limits.highest(before["limits"], machine["limits"])
     for result in results:
         kept[result.row.name] = {
             "date": datetime.date.today().isoformat(),
@@ -175,9 +178,9 @@ fifth. **Bold** figures are short of the floor that the project sets itself.
 - {threads} threads for everyone; every process is kept on that many CPUs.
 - Each contender runs in a process of its own, on the same data and dtype (float32). What it
   computes is compared with the others' before anything is timed.
-- Contenders take turns: A B C, C B A, and so on, each beginning when the machine is at rest;
-  figures are medians over the rounds. Our own spread, the middle half of the rounds, stands behind
-  our figure.
+- Contenders take turns: A B C, C B A, and so on, each beginning when the machine is at rest, if it
+  ever is; figures are medians over the rounds. Our own spread, the middle half of the rounds,
+  stands behind our figure.
 - Peers run as their documentation recommends: JAX under `jit` with donated state, PyTorch in
   inference mode where nothing is trained, NumPy without temporaries in the training loop. Variants
   such as `fused=True` are listed by the variant's name.
@@ -218,8 +221,9 @@ ROOFLINE = """
 ## How far from the machine's limits
 
 The least time that a row's additions and multiplications, and the bytes that it must read and
-write, take at the rates that this machine reaches: {operations} (the best product of NumPy's, some
-90 % of what the processor has) and, by how much data there is, {bandwidth}. A function such as exp
+write, take at the rates that this machine reached at best: {operations} (the best product of
+NumPy's, some 90 % of what the processor has) and, by how much data there is, {bandwidth}. On a
+busy machine a row may beat a rate that was measured in a worse moment. A function such as exp
 counts as 20 operations, which are rarely all fused multiply-adds: 100 % is out of reach there.
 
 | work | pycyxwiz | least time | reached | what keeps us from it |
@@ -339,7 +343,8 @@ def write_docs(
         for name, reason in result.failures.items()
     ]
     if disturbed := [f"`{result.row.name}`" for result in results if result.disturbed]:
-        notes.append(f"- Other programs kept the machine busy during {', '.join(disturbed)}.\n")
+        where = "throughout" if len(disturbed) == len(results) else f"during {', '.join(disturbed)}"
+        notes.append(f"- Other programs kept the machine busy {where}: spreads are wide.\n")
     page = PAGE.format(
         **{
             **about,

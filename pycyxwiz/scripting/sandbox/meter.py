@@ -13,7 +13,7 @@ from .. import files
 _MB = 1 << 20
 _OWN_MEMORY = (b"RssAnon", b"RssShmem", b"VmSwap")
 _PATIENCE_SECONDS = 0.5
-_STOP_SECONDS = 0.05
+_STOP_SECONDS = 0.25
 _UNKNOWN_BYTES = 1 << 62  # more than any budget
 
 
@@ -128,9 +128,11 @@ class Disk:
         written = _bytes_written(pid) - self._written
         return self._calls > self.files_left + 1 or written > self.bytes_left
 
-    def look(self, pid: int) -> None:
-        """Measure, and set ``bytes_left`` and ``files_left``; negative ones are over the budget.
+    def look(self, pid: int, *, still: bool) -> tuple[float, float]:
+        """The bytes and the files that are left; negative ones are over the budget.
 
+        Only a look at a script that holds still is remembered as ``bytes_left`` and ``files_left``:
+        past one at work, files may move from where it has yet to look to where it has been.
         Raises ``OSError`` when it can't be told.
         """
         written = _bytes_written(pid)
@@ -146,9 +148,12 @@ class Disk:
             self._denied_since = self._denied_since or now
             if now - self._denied_since > _PATIENCE_SECONDS and not _is_ending(pid):
                 raise
-        self.bytes_left = self._budget_bytes - (total - self._start_bytes)
-        self.files_left = self._budget_files - (len(survey) - self._start_count)
-        self._calls, self._written = 0, written
+        bytes_left = self._budget_bytes - (total - self._start_bytes)
+        files_left = self._budget_files - (len(survey) - self._start_count)
+        if still:
+            self.bytes_left, self.files_left = bytes_left, files_left
+            self._calls, self._written = 0, written
+        return bytes_left, files_left
 
     def changed(self) -> list[str]:
         """Files that are new or not what they were, sorted."""

@@ -308,30 +308,33 @@ class _Run:
         """A last look at the folders: no script is faster than this one."""
         self._pid = 0  # it has ended; its number may soon be another's
         if "ending" in messages:
-            self._look_at_disk()
+            self._look_at_disk(still=True)
 
     def _check_disk(self) -> None:
         """Look at the folders when it is time to, and at once when a budget may be used up."""
         if self._disk.may_be_over(self._pid):
             with meter.held_still(self._pid, self._handle):
-                self._look_at_disk()
+                self._look_at_disk(still=True)
         elif time.monotonic() >= self._next_disk_check:
-            self._look_at_disk()
+            self._look_at_disk(still=False)
 
-    def _look_at_disk(self) -> None:
+    def _look_at_disk(self, *, still: bool) -> None:
         start = time.thread_time()  # our own work: waiting for a busy machine is no reason to rest
-        disk, limits = self._disk, self._limits
+        limits = self._limits
         try:
-            disk.look(self._pid)
+            bytes_left, files_left = self._disk.look(self._pid, still=still)
+            if not still and min(bytes_left, files_left) < 0:  # what moved may have been seen twice
+                with meter.held_still(self._pid, self._handle):
+                    bytes_left, files_left = self._disk.look(self._pid, still=True)
         except OSError as error:
             reason = f"what it wrote can't be measured: {error.strerror}: {error.filename}"
             self._end("disk", EXIT_BUDGET, reason)
             return
-        if disk.bytes_left < 0:
+        if bytes_left < 0:
             self._end("disk", EXIT_BUDGET, f"it wrote more than {limits.disk_mb} MB")
-        if disk.files_left < 0:
+        if files_left < 0:
             self._end("disk", EXIT_BUDGET, f"it made more than {limits.files} files")
-        soon = min(disk.bytes_left / _DISK_BYTES_PER_SECOND, _DISK_SECONDS)
+        soon = min(bytes_left / _DISK_BYTES_PER_SECOND, _DISK_SECONDS)
         rest = (time.thread_time() - start) / _DISK_SHARE
         self._next_disk_check = time.monotonic() + max(soon, rest)
 

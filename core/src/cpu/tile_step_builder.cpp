@@ -221,7 +221,10 @@ TileStepBuilder::Location TileStepBuilder::at_level(Location from, bool row) {
   if (from.row == row || row) return from;
   const auto key = std::pair(from.memory ? -1 - from.index : from.index, 0);
   if (const auto found = expanded_.find(key); found != expanded_.end()) return found->second;
-  return expanded_[key] = emit(tile_kernels().expand[at(from.type)], from.type, false, {from});
+  expanded_[key] = emit(tile_kernels().expand[at(from.type)], from.type, false, {from});
+  // In a tile of one row, a number a row is one for the whole tile.
+  drafts_.back().single = step_.row_block_ == 1;
+  return expanded_[key];
 }
 
 TileStepBuilder::Location TileStepBuilder::read(const Access& access, const Shape& domain,

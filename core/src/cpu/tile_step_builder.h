@@ -33,7 +33,7 @@ class TileStepBuilder {
     Location to;
     std::vector<Location> inputs;
     bool once = false;
-    bool single = false;  ///< a load of one element for the whole loop, stored as it is computed
+    bool single = false;  ///< fills a register with one element, which its input holds
   };
   // An axis of the step: how its operands step along it, and what a reduction does with it.
   struct Axis {

@@ -158,7 +158,7 @@ Tensor softmax(const Tensor& x, int64_t axis) {
   axis = normalize_axis("softmax", axis, x.rank());
   const Tensor real = astype(x, to_floating(x.dtype()));
   const Tensor e = exp(real - max(stop_gradient(real), {axis}, true));
-  return e / sum(e, {axis}, true);
+  return e * reciprocal(sum(e, {axis}, true));  // a division a row instead of one an element
 }
 
 Tensor log_softmax(const Tensor& x, int64_t axis) {

@@ -509,6 +509,21 @@ for dtype in ("float32", "float64"):
     assert cx.argmax(tensor).item() == 4098
     v = v.copy(); v[4097] = np.nan
     assert cx.isnan(cx.max(cx.Tensor(v))).item() and cx.argmax(cx.Tensor(v)).item() == 4097
+positive = np.arange(0x00800000, 0x7F800000, 9973, dtype=np.uint32).view(np.float32)
+with np.errstate(all="ignore"):
+    for ours, reference, x in (
+        (cx.exp, np.exp, np.concatenate([positive, -positive])), (cx.log, np.log, positive)
+    ):
+        expected, got = reference(x.astype("f8")), ours(cx.Tensor(x)).to_numpy()
+        flushed = np.where(expected < 2.0**-126, 0, expected) if ours is cx.exp else expected
+        unit = np.spacing(np.clip(np.abs(flushed), 2.0**-126, 3e38).astype("f4"))
+        inside = np.abs(flushed) < 3.4028235e38
+        assert (np.abs(got.astype("f8") - flushed)[inside] <= 2 * unit[inside]).all(), ours
+        np.testing.assert_array_equal(got[~inside], np.inf)
+    edges = np.array([np.nan, np.inf, -np.inf, 0, -0.0, -1, 1, 89, -104], np.float32)
+    for ours, reference in ((cx.exp, np.exp), (cx.log, np.log)):
+        expected = np.where(edges == -104, reference(edges) * 0, reference(edges))
+        np.testing.assert_allclose(ours(cx.Tensor(edges)).to_numpy(), expected, rtol=2e-7)
 a = np.random.default_rng(0).normal(size=(70, 90)).astype(np.float32)
 product = (cx.Tensor(a) @ cx.Tensor(a).T).to_numpy()
 np.testing.assert_allclose(product, a @ a.T, rtol=1e-4, atol=1e-4)

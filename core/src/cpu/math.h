@@ -2,6 +2,7 @@
 // Included by tile_kernels.cpp only, once for each instruction set.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -14,9 +15,11 @@ extern "C" {
 #define VECTOR(name)                                                     \
   _Pragma("omp declare simd notinbranch") float name##f(float) noexcept; \
   _Pragma("omp declare simd notinbranch") double name(double) noexcept;
-VECTOR(exp)
+#pragma omp declare simd notinbranch
+double exp(double) noexcept;
+#pragma omp declare simd notinbranch
+double log(double) noexcept;
 VECTOR(expm1)
-VECTOR(log)
 VECTOR(log1p)
 VECTOR(log2)
 VECTOR(log10)
@@ -50,9 +53,7 @@ namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE::m {
 #define FLOATING(name)                                \
   inline float name(float a) { return ::name##f(a); } \
   inline double name(double a) { return ::name(a); }
-FLOATING(exp)
 FLOATING(expm1)
-FLOATING(log)
 FLOATING(log1p)
 FLOATING(log2)
 FLOATING(log10)
@@ -71,6 +72,71 @@ FLOATING(acosh)
 FLOATING(atanh)
 FLOATING(erf)
 #undef FLOATING
+
+/// a · b + c, rounded once where the processor can.
+inline float multiply_add(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+// exp and log in float32 are our own: libmvec leaves the vectors for scalar code wherever a lane
+// overflows, is infinite or is negative, and a mask of -inf in front of a softmax is full of those
+// (12 times slower). Polynomials fitted for the least maximal error; ln 2 in two parts, the first
+// with so few bits that its multiples are exact.
+inline constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+
+/// Within 1 ulp; smaller than the least normal number: 0 (denormals are flushed).
+inline float exp(float a) {
+  // Adding 1.5 · 2²³ rounds to a whole number, which then stands in the last bits.
+  constexpr float kRounding = 12582912.0f, kLog2E = 1.44269504f;
+  const float x = a > 89.0f ? 89.0f : a < -104.0f ? -104.0f : a;  // NaN stays
+  const float rounded = multiply_add(x, kLog2E, kRounding);
+  const float n = rounded - kRounding;
+  const float r = multiply_add(n, -kLn2Low, multiply_add(n, -kLn2High, x));
+  float p = 0.00138131424f;
+  p = multiply_add(p, r, 0.00836941879f);
+  p = multiply_add(p, r, 0.041668456f);
+  p = multiply_add(p, r, 0.16666515f);
+  p = multiply_add(p, r, 0.49999994f);
+  p = multiply_add(p, r * r, r) + 1.0f;
+  // 2ⁿ in two factors: n may be one more than the largest exponent, or below the least.
+  const int32_t whole = std::bit_cast<int32_t>(rounded) - std::bit_cast<int32_t>(kRounding);
+  const int32_t half = whole >> 1, one = std::bit_cast<int32_t>(1.0f);
+  const float first = std::bit_cast<float>((half << 23) + one);
+  const float second = std::bit_cast<float>(((whole - half) << 23) + one);
+  return p * first * second;
+}
+inline double exp(double a) { return ::exp(a); }
+
+/// Within 1 ulp. Denormals count as 0.
+inline float log(float a) {
+  // a = 2ᵉ (1 + f) with 1 + f in [2/3, 4/3).
+  const int32_t bits = std::bit_cast<int32_t>(a);
+  const int32_t e = (bits - std::bit_cast<int32_t>(2.0f / 3)) >> 23;
+  const float f = std::bit_cast<float>(bits - (e << 23)) - 1.0f;
+  const auto n = static_cast<float>(e);
+  float p = -0.12891601f;
+  p = multiply_add(p, f, 0.13984467f);
+  p = multiply_add(p, f, -0.12184278f);
+  p = multiply_add(p, f, 0.14005862f);
+  p = multiply_add(p, f, -0.16680487f);
+  p = multiply_add(p, f, 0.20010406f);
+  p = multiply_add(p, f, -0.24999797f);
+  p = multiply_add(p, f, 0.33333215f);
+  const float square = f * f;
+  float rest = p * f * square;
+  rest = multiply_add(n, kLn2Low, rest);
+  rest = multiply_add(square, -0.5f, rest);
+  const float finite = multiply_add(n, kLn2High, f + rest);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float low = a < 0.0f ? std::numeric_limits<float>::quiet_NaN() : -kInfinity;
+  const float known = a < std::numeric_limits<float>::min() ? low : finite;
+  return a < kInfinity ? known : a;  // infinity, and NaN
+}
+inline double log(double a) { return ::log(a); }
 
 inline float atan2(float a, float b) { return ::atan2f(a, b); }
 inline double atan2(double a, double b) { return ::atan2(a, b); }

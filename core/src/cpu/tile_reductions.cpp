@@ -62,6 +62,10 @@ T reduce_row(const T* from, int64_t n) {
 #pragma omp simd
       for (int64_t j = 0; j < kWide; ++j) lanes[j] = F::combine(lanes[j], from[i + j]);
     }
+    const int64_t rest = n - i;
+#pragma omp simd
+    for (int64_t j = 0; j < rest; ++j) lanes[j] = F::combine(lanes[j], from[i + j]);
+    i = n;
     for (int64_t width = kWide / 2; width > 0; width /= 2) {
       for (int64_t j = 0; j < width; ++j) lanes[j] = F::combine(lanes[j], lanes[j + width]);
     }
@@ -104,16 +108,28 @@ bool beats(T a, T b) {
 /// The index of the first element equal to `wanted`, which is there; NaN equals NaN.
 template <class T>
 int64_t find_first(const T* from, int64_t n, T wanted) {
-  constexpr int64_t kStride = 128;
+  // Flags as wide as the elements: whole vectors of both.
+  using Flag = std::conditional_t<sizeof(T) == 8, int64_t,
+                                  std::conditional_t<sizeof(T) == 4, int32_t, uint8_t>>;
   int64_t i = 0;
-  auto matches = [&](T a) { return wanted == wanted ? a == wanted : a != a; };
-  for (; i + kStride <= n; i += kStride) {
-    uint8_t found = 0;
+  const auto find = [&](auto matches) {
+    const auto skip = [&](auto stride) {
+      for (; i + stride <= n; i += stride) {
+        Flag found = 0;
 #pragma omp simd reduction(| : found)
-    for (int64_t j = 0; j < kStride; ++j) found |= static_cast<uint8_t>(matches(from[i + j]));
-    if (found) break;
+        for (int64_t j = 0; j < stride; ++j) found |= static_cast<Flag>(matches(from[i + j]));
+        if (found) return;
+      }
+    };
+    skip(std::integral_constant<int64_t, 128>());
+    skip(std::integral_constant<int64_t, 16>());
+    while (i < n - 1 && !matches(from[i])) ++i;
+  };
+  if (wanted == wanted) {
+    find([wanted](T a) { return a == wanted; });
+  } else {
+    find([](T a) { return a != a; });
   }
-  while (i < n - 1 && !matches(from[i])) ++i;
   return i;
 }
 

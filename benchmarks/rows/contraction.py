@@ -188,7 +188,7 @@ ROWS = [
         (32, 784),
         (784, 128),
         SMALL,
-        "waking a second thread and packing b cost as much as a third of the product",
+        "waking a second thread, and adding up the two halves of the sum",
     ),
     product_row(
         "matmul-batch",
@@ -196,7 +196,7 @@ ROWS = [
         (64, 128, 128),
         (64, 128, 128),
         SMALL,
-        "each product packs its own b",
+        "the operands come from L3, and NumPy's arrays begin amid a cache line",
     ),
     rounded_row(1000, 9),
     rounded_row(4096, 5),

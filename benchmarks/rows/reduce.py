@@ -17,7 +17,7 @@ def by_name(name: str, axis: int | None, lib: Any, x: Any) -> Any:
 #: What a reduction does beside reading its operand once.
 WHY = {
     "std": "a second pass, for the distances from the mean",
-    "argmax": "a position is carried beside every maximum",
+    "argmax": "a second look, for where the extreme is",
 }
 
 

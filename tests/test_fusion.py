@@ -524,6 +524,20 @@ with np.errstate(all="ignore"):
     for ours, reference in ((cx.exp, np.exp), (cx.log, np.log)):
         expected = np.where(edges == -104, reference(edges) * 0, reference(edges))
         np.testing.assert_allclose(ours(cx.Tensor(edges)).to_numpy(), expected, rtol=2e-7)
+    angles = np.concatenate([positive, -positive, np.arange(-5000, 5000, dtype=np.float32)])
+    for ours, reference in ((cx.sin, np.sin), (cx.cos, np.cos)):
+        expected, got = reference(angles.astype("f8")), ours(cx.Tensor(angles)).to_numpy()
+        unit = np.spacing(np.maximum(np.abs(expected), 2.0**-126).astype("f4"))
+        assert (np.abs(got.astype("f8") - expected) <= 4 * unit).all(), ours
+        assert np.isnan(ours(cx.Tensor([np.inf, -np.inf, np.nan])).to_numpy()).all()
+        beside = angles.copy()
+        beside[::3] = 3e38  # what lies beside an angle changes nothing
+        np.testing.assert_array_equal(np.delete(ours(cx.Tensor(beside)).to_numpy(), np.s_[::3]),
+                                      np.delete(got, np.s_[::3]))
+    assert np.signbit(cx.sin(cx.Tensor([-0.0])).to_numpy()).all()
+    assert cx.cos(cx.Tensor([0.0])).item() == 1 and cx.exp(cx.Tensor([0.0])).item() == 1
+    for x in (positive, edges):
+        np.testing.assert_array_equal(cx.sqrt(cx.Tensor(x)).to_numpy(), np.sqrt(x))
 a = np.random.default_rng(0).normal(size=(70, 90)).astype(np.float32)
 product = (cx.Tensor(a) @ cx.Tensor(a).T).to_numpy()
 np.testing.assert_allclose(product, a @ a.T, rtol=1e-4, atol=1e-4)

@@ -6,39 +6,19 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cpu/vector.h"
+
 namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
 namespace {
 
 // The register tile in rows × vectors: as many accumulators as leave registers for a and b.
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64, kTileRows = 8, kTileVectors = 3;
+constexpr int kTileRows = 8, kTileVectors = 3;
 #elif defined(__AVX2__)
-constexpr int kVectorBytes = 32, kTileRows = 4, kTileVectors = 3;
+constexpr int kTileRows = 4, kTileVectors = 3;
 #else
-constexpr int kVectorBytes = 16, kTileRows = 4, kTileVectors = 2;
+constexpr int kTileRows = 4, kTileVectors = 2;
 #endif
-
-template <class T>
-constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
-
-template <class T, int Lanes>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(Lanes * sizeof(T))));
-};
-template <class T, int Lanes = kLanes<T>>
-using Vector = typename VectorOf<T, Lanes>::type;
-
-template <class V, class T>
-inline V load(const T* p) {
-  V v;
-  std::memcpy(&v, p, sizeof(V));
-  return v;
-}
-
-template <class V, class T>
-inline void store(T* p, V v) {
-  std::memcpy(p, &v, sizeof(V));
-}
 
 template <int Width, class T>
 void pack(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {

@@ -1,12 +1,15 @@
-// Scalar forms of the elementwise operations, written so that GCC vectorises loops over them.
-// Included by tile_kernels.cpp only, once for each instruction set.
+// The elementwise operations on one element, written so that GCC vectorises loops over them; where
+// that is not good enough, also on a vector of floats (Floats). Included by the kernel sources
+// only, once for each instruction set.
 #pragma once
 
-#include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+
+#include "cpu/vector.h"
 
 // glibc's libmvec has vector forms of these (up to 4 ulp); a declaration is what it takes to use
 // them.
@@ -57,9 +60,6 @@ FLOATING(expm1)
 FLOATING(log1p)
 FLOATING(log2)
 FLOATING(log10)
-FLOATING(sqrt)
-FLOATING(sin)
-FLOATING(cos)
 FLOATING(tan)
 FLOATING(asin)
 FLOATING(acos)
@@ -73,74 +73,109 @@ FLOATING(atanh)
 FLOATING(erf)
 #undef FLOATING
 
-/// a · b + c, rounded once where the processor can.
-inline float multiply_add(float a, float b, float c) {
-#if defined(__FMA__)
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
+inline double sqrt(double a) { return ::sqrt(a); }
+using CYXWIZ_ISA_NAMESPACE::sqrt;
 
-// exp and log in float32 are our own: libmvec leaves the vectors for scalar code wherever a lane
-// overflows, is infinite or is negative, and a mask of -inf in front of a softmax is full of those
-// (12 times slower). Polynomials fitted for the least maximal error; ln 2 in two parts, the first
-// with so few bits that its multiples are exact.
+// Functions of float32 that are our own: libmvec is slower, and leaves the vectors for scalar code
+// wherever a lane overflows, is infinite or is negative; a mask of -inf in front of a softmax is
+// full of those (12 times slower). The polynomials are fitted for the least maximal error.
+template <class T>
+concept Float32 = std::same_as<T, float> || std::same_as<T, Floats>;
+
+// ln 2 in two parts, the first with so few bits that its multiples are exact.
 inline constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
 
 /// Within 1 ulp; smaller than the least normal number: 0 (denormals are flushed).
-inline float exp(float a) {
-  // Adding 1.5 · 2²³ rounds to a whole number, which then stands in the last bits.
-  constexpr float kRounding = 12582912.0f, kLog2E = 1.44269504f;
-  const float x = a > 89.0f ? 89.0f : a < -104.0f ? -104.0f : a;  // NaN stays
-  const float rounded = multiply_add(x, kLog2E, kRounding);
-  const float n = rounded - kRounding;
-  const float r = multiply_add(n, -kLn2Low, multiply_add(n, -kLn2High, x));
-  float p = 0.00138131424f;
-  p = multiply_add(p, r, 0.00836941879f);
-  p = multiply_add(p, r, 0.041668456f);
-  p = multiply_add(p, r, 0.16666515f);
-  p = multiply_add(p, r, 0.49999994f);
-  p = multiply_add(p, r * r, r) + 1.0f;
-  // 2ⁿ in two factors: n may be one more than the largest exponent, or below the least.
-  const int32_t whole = std::bit_cast<int32_t>(rounded) - std::bit_cast<int32_t>(kRounding);
-  const int32_t half = whole >> 1, one = std::bit_cast<int32_t>(1.0f);
-  const float first = std::bit_cast<float>((half << 23) + one);
-  const float second = std::bit_cast<float>(((whole - half) << 23) + one);
-  return p * first * second;
+template <Float32 T>
+inline T exp(T a) {
+  const T x = lesser(all<T>(89), greater(all<T>(-104), a));  // NaN stays
+  const T rounded = multiply_add(x, all<T>(1.44269504f), all<T>(kRounding));
+  const T n = rounded - kRounding;
+  const T r = multiply_add(n, all<T>(-kLn2Low), multiply_add(n, all<T>(-kLn2High), x));
+  const T p = polynomial(r, 0.49999994f, 0.16666515f, 0.041668456f, 0.00836941879f, 0.00138131424f);
+  return scaled(multiply_add(p, r * r, r) + 1.0f, rounded);
 }
 inline double exp(double a) { return ::exp(a); }
 
 /// Within 1 ulp. Denormals count as 0.
-inline float log(float a) {
+template <Float32 T>
+inline T log(T a) {
   // a = 2ᵉ (1 + f) with 1 + f in [2/3, 4/3).
-  const int32_t bits = std::bit_cast<int32_t>(a);
-  const int32_t e = (bits - std::bit_cast<int32_t>(2.0f / 3)) >> 23;
-  const float f = std::bit_cast<float>(bits - (e << 23)) - 1.0f;
-  const auto n = static_cast<float>(e);
-  float p = -0.12891601f;
-  p = multiply_add(p, f, 0.13984467f);
-  p = multiply_add(p, f, -0.12184278f);
-  p = multiply_add(p, f, 0.14005862f);
-  p = multiply_add(p, f, -0.16680487f);
-  p = multiply_add(p, f, 0.20010406f);
-  p = multiply_add(p, f, -0.24999797f);
-  p = multiply_add(p, f, 0.33333215f);
-  const float square = f * f;
-  float rest = p * f * square;
-  rest = multiply_add(n, kLn2Low, rest);
-  rest = multiply_add(square, -0.5f, rest);
-  const float finite = multiply_add(n, kLn2High, f + rest);
+  const auto e = (bits(a) - bits(2.0f / 3)) >> 23;
+  const T f = from_bits(bits(a) - (e << 23)) - 1.0f;
+  const T n = as_float(e);
+  const T p = polynomial(f, 0.33333215f, -0.24999797f, 0.20010406f, -0.16680487f, 0.14005862f,
+                         -0.12184278f, 0.13984467f, -0.12891601f);
+  const T square = f * f;
+  T rest = p * f * square;
+  rest = multiply_add(n, all<T>(kLn2Low), rest);
+  rest = multiply_add(square, all<T>(-0.5f), rest);
+  const T finite = multiply_add(n, all<T>(kLn2High), f + rest);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const float low = a < 0.0f ? std::numeric_limits<float>::quiet_NaN() : -kInfinity;
-  const float known = a < std::numeric_limits<float>::min() ? low : finite;
+  const T low = a < 0.0f ? all<T>(std::numeric_limits<float>::quiet_NaN()) : all<T>(-kInfinity);
+  const T known = a < std::numeric_limits<float>::min() ? low : finite;
   return a < kInfinity ? known : a;  // infinity, and NaN
 }
 inline double log(double a) { return ::log(a); }
 
+// Where a product and a sum are rounded once, multiples of π need no more than three parts of it,
+// up to `kReach`.
+#if defined(__FMA__)
+inline constexpr float kPi[] = {3.14159274f, -8.74227766e-8f, -3.43024902e-15f};
+inline constexpr float kInversePi = 0.318309886f, kReach = 1e5f;
+
+/// sin(a − n π), negated where the last bit of `rounded` is set.
+template <Float32 T>
+inline T sine(T a, T n, T rounded) {
+  T r = a;
+  for (const float part : kPi) r = multiply_add(n, all<T>(-part), r);
+  const T square = r * r;
+  const T p = polynomial(square, -0.166666594f, 8.3330608e-3f, -1.98091774e-4f, 2.60478853e-6f);
+  return from_bits(bits(multiply_add(p, square * r, r)) ^ bits(rounded) << 31);
+}
+
+/// The result, but f(a) where |a| is beyond kReach.
+template <Float32 T, class F>
+[[gnu::noinline, gnu::cold]] T corrected(T result, T a, F f) {
+  float of[sizeof(T) / sizeof(float)], results[sizeof(T) / sizeof(float)];
+  store(of, a);
+  store(results, result);
+  for (size_t i = 0; i < sizeof(T) / sizeof(float); ++i) {
+    if (magnitude(of[i]) > kReach) results[i] = f(of[i]);
+  }
+  return load<T>(results);
+}
+
+/// Within 2 ulp.
+template <Float32 T>
+inline T sin(T a) {
+  const T x = magnitude(a);  // and the sign last: sin(-0) is -0
+  const T rounded = multiply_add(x, all<T>(kInversePi), all<T>(kRounding));
+  const T result = from_bits(bits(sine(x, rounded - kRounding, rounded)) ^ bits(a) ^ bits(x));
+  return any_greater(x, all<T>(kReach)) ? corrected(result, a, ::sinf) : result;
+}
+
+/// Within 2 ulp.
+template <Float32 T>
+inline T cos(T a) {
+  // cos(a) = sin(a + π / 2), and a + π / 2 lies around k π where a lies around (k − 1/2) π.
+  const T rounded = multiply_add(a, all<T>(kInversePi), all<T>(0.5f)) + kRounding;
+  const T result = sine(a, rounded - kRounding - 0.5f, rounded);
+  return any_greater(magnitude(a), all<T>(kReach)) ? corrected(result, a, ::cosf) : result;
+}
+#else
+inline float sin(float a) { return ::sinf(a); }
+inline float cos(float a) { return ::cosf(a); }
+#endif
+inline double sin(double a) { return ::sin(a); }
+inline double cos(double a) { return ::cos(a); }
+
 inline float atan2(float a, float b) { return ::atan2f(a, b); }
 inline double atan2(double a, double b) { return ::atan2(a, b); }
 
+/// A float, a double or an integer: not a vector.
+template <class T>
+concept Number = std::is_arithmetic_v<T>;
 template <class T>
 inline constexpr bool kIsFloat = std::is_floating_point_v<T>;
 
@@ -163,12 +198,17 @@ inline T multiply(T a, T b) {
 }
 
 template <class T>
+inline T relu(T a) {
+  return greater(T{}, a);  // NaN stays
+}
+
+template <Number T>
 inline T absolute(T a) {
   if constexpr (kIsFloat<T>) return std::fabs(a);
   return a < 0 ? -a : a;
 }
 
-template <class T>
+template <Number T>
 inline T sign(T a) {
   const T s = static_cast<T>((a > T(0)) - (a < T(0)));
   if constexpr (kIsFloat<T>) return a != a ? a : s;
@@ -176,7 +216,7 @@ inline T sign(T a) {
 }
 
 #define ROUNDING(name, function)                   \
-  template <class T>                               \
+  template <Number T>                              \
   inline T name(T a) {                             \
     if constexpr (kIsFloat<T>) return function(a); \
     return a;                                      \
@@ -188,17 +228,22 @@ ROUNDING(trunc, std::trunc)
 #undef ROUNDING
 
 template <class T>
+inline T sigmoid(T a) {
+  return 1 / (1 + exp(-a));
+}
+
+template <Number T>
 inline T softplus(T a) {
   return (a > T(0) ? a : T(0)) + log1p(exp(-std::fabs(a)));
 }
 
-template <class T>
+template <Number T>
 inline bool isinf(T a) {
   if constexpr (kIsFloat<T>) return std::fabs(a) == std::numeric_limits<T>::infinity();
   return false;
 }
 
-template <class T>
+template <Number T>
 inline bool isfinite(T a) {
   if constexpr (kIsFloat<T>) return std::fabs(a) < std::numeric_limits<T>::infinity();
   return true;
@@ -208,17 +253,17 @@ inline bool isfinite(T a) {
 // b.
 template <class T>
 inline T maximum(T a, T b) {
-  const T greater = a > b ? a : b;
-  return a != a ? a : greater;
+  const T greatest = greater(a, b);
+  return a != a ? a : greatest;
 }
 template <class T>
 inline T minimum(T a, T b) {
-  const T less = a < b ? a : b;
-  return a != a ? a : less;
+  const T least = lesser(a, b);
+  return a != a ? a : least;
 }
 
 /// Python's: the result has the divisor's sign. An integer divided by 0 gives 0.
-template <class T>
+template <Number T>
 inline T remainder(T a, T b) {
   if constexpr (kIsFloat<T>) {
     const T r = std::fmod(a, b);
@@ -233,7 +278,7 @@ inline T remainder(T a, T b) {
 }
 
 /// The largest whole number not above a / b, consistent with remainder().
-template <class T>
+template <Number T>
 inline T floor_divide(T a, T b) {
   if constexpr (kIsFloat<T>) {
     if (b == T(0)) return a / b;
@@ -253,7 +298,7 @@ inline T floor_divide(T a, T b) {
 
 inline float power(float a, float b) { return ::powf(a, b); }
 inline double power(double a, double b) { return ::pow(a, b); }
-template <class T>
+template <Number T>
 inline T power(T a, T b) {
   if (b < 0) return a == 1 ? T(1) : a == -1 ? (b % 2 ? T(-1) : T(1)) : T(0);
   T result = 1;

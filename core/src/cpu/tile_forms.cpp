@@ -80,9 +80,7 @@ void form(const TileInstruction& in, char* const* p, const Tile& tile) {
     }
   };
   [&]<size_t... i>(std::index_sequence<i...>) {
-    map(
-        at<T>(p, in.to), tile.count[in.level], [](auto... v) { return F::apply(v...); },
-        operand(std::integral_constant<size_t, i>())...);
+    map<F>(at<T>(p, in.to), tile.count[in.level], operand(std::integral_constant<size_t, i>())...);
   }(std::make_index_sequence<inputs>());
 }
 

@@ -18,47 +18,55 @@ using Stored = std::conditional_t<std::is_same_v<R, bool>, uint8_t, R>;
 template <class F, class T>
 void unary(const TileInstruction& in, char* const* p, const Tile& tile) {
   using R = Stored<decltype(F::apply(T()))>;
-  map(
-      at<R>(p, in.to), tile.count[in.level], [](T a) { return static_cast<R>(F::apply(a)); },
-      at<const T>(p, in.a));
+  map<F>(at<R>(p, in.to), tile.count[in.level], at<const T>(p, in.a));
 }
 
 template <class F, class T>
 void binary(const TileInstruction& in, char* const* p, const Tile& tile) {
   using R = Stored<decltype(F::apply(T(), T()))>;
-  map(
-      at<R>(p, in.to), tile.count[in.level],
-      [](T a, T b) { return static_cast<R>(F::apply(a, b)); }, at<const T>(p, in.a),
-      at<const T>(p, in.b));
+  map<F>(at<R>(p, in.to), tile.count[in.level], at<const T>(p, in.a), at<const T>(p, in.b));
 }
 
 template <class T>
+struct Choice {
+  static T apply(uint8_t c, T a, T b) { return c ? a : b; }
+};
+template <class T>
 void where(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map(
-      at<T>(p, in.to), tile.count[in.level], [](uint8_t c, T a, T b) { return c ? a : b; },
-      at<const uint8_t>(p, in.a), at<const T>(p, in.b), at<const T>(p, in.c));
+  map<Choice<T>>(at<T>(p, in.to), tile.count[in.level], at<const uint8_t>(p, in.a),
+                 at<const T>(p, in.b), at<const T>(p, in.c));
 }
 
+template <class To>
+struct Conversion {
+  template <m::Number From>
+  static To apply(From a) {
+    return static_cast<To>(a);
+  }
+};
 template <class From, class To>
 void convert(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map(
-      at<To>(p, in.to), tile.count[in.level], [](From a) { return static_cast<To>(a); },
-      at<const From>(p, in.a));
+  map<Conversion<To>>(at<To>(p, in.to), tile.count[in.level], at<const From>(p, in.a));
 }
 
+struct Truth {
+  template <class From>
+  static bool apply(From a) {
+    return a != From(0);
+  }
+};
 template <class From>
 void convert_to_bool(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map(
-      at<uint8_t>(p, in.to), tile.count[in.level],
-      [](From a) { return static_cast<uint8_t>(a != From(0)); }, at<const From>(p, in.a));
+  map<Truth>(at<uint8_t>(p, in.to), tile.count[in.level], at<const From>(p, in.a));
 }
 
 template <class Narrow>
+struct Wrapping {
+  static int32_t apply(int32_t a) { return static_cast<Narrow>(a); }
+};
+template <class Narrow>
 void wrap(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map(
-      at<int32_t>(p, in.to), tile.count[in.level],
-      [](int32_t a) { return static_cast<int32_t>(static_cast<Narrow>(a)); },
-      at<const int32_t>(p, in.a));
+  map<Wrapping<Narrow>>(at<int32_t>(p, in.to), tile.count[in.level], at<const int32_t>(p, in.a));
 }
 
 template <class Memory, class T>

@@ -4,6 +4,7 @@
 // can't run.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -16,7 +17,7 @@ namespace {
 
 // A vector function and its scalar twin differ in the last bit. So that an element's value does not
 // depend on where in a tile it lies, the last few elements go through the vector loop as well.
-constexpr int64_t kLanes = 16;
+constexpr int64_t kFew = 16;
 
 /// An operand that is one element for the whole tile.
 template <class T>
@@ -28,16 +29,16 @@ struct Same {
 /// A few elements of an operand, in memory of their own.
 template <class T>
 struct Few {
-  T data[kLanes];
+  T data[kFew];
   T operator[](int64_t i) const { return data[i]; }
 };
 
-/// Copies `count` items, and the first of them into what is left of `kLanes`. Not inlined: it is
+/// Copies `count` items, and the first of them into what is left of `kFew`. Not inlined: it is
 /// needed once a tile at most, by hundreds of kernels.
 [[gnu::noinline]] inline void copy_few(void* to, const void* from, int64_t count, size_t item) {
   auto* at = static_cast<char*>(to);
   std::memcpy(at, from, static_cast<size_t>(count) * item);
-  for (int64_t i = count; i < kLanes; ++i) {
+  for (int64_t i = count; i < kFew; ++i) {
     std::memcpy(at + static_cast<size_t>(i) * item, from, item);
   }
 }
@@ -52,20 +53,46 @@ Same<T> padded(Same<T> from, int64_t, int64_t) {
   return from;
 }
 
-template <class R, class F, class... From>
-inline void loop(R* to, int64_t n, F f, const From&... from) {
+// An operand's elements from i on.
+inline Floats vector_at(const float* from, int64_t i) { return load<Floats>(from + i); }
+inline Floats vector_at(const Few<float>& from, int64_t i) { return load<Floats>(from.data + i); }
+inline Floats vector_at(Same<float> from, int64_t) { return all<Floats>(from.value); }
+
+/// Can F be applied to vectors of such operands?
+template <class F, class R, class... From>
+concept TakesVectors = std::same_as<R, float> && requires(const From&... from) {
+  { F::apply(vector_at(from, 0)...) } -> std::same_as<Floats>;
+};
+
+template <class F, class R, class... From>
+inline void loop(R* to, int64_t n, const From&... from) {
+  if constexpr (TakesVectors<F, R, From...>) {
+    // Several at once, so that one's operations fill the gaps between the other's.
+    constexpr int64_t kVectors = 4, kWidth = kLanes<float>;
+    int64_t i = 0;
+    for (; i + kVectors * kWidth <= n; i += kVectors * kWidth) {
+      Floats results[kVectors];
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kVectors; ++v)
+        results[v] = F::apply(vector_at(from, i + v * kWidth)...);
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kVectors; ++v) store(to + i + v * kWidth, results[v]);
+    }
+    for (; i < n; i += kWidth) store(to + i, F::apply(vector_at(from, i)...));
+  } else {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = f(from[i]...);
+    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<R>(F::apply(from[i]...));
+  }
 }
 
-/// to[i] = f(from[i]...). An operand is a pointer or a Same.
-template <class R, class F, class... From>
-inline void map(R* to, int64_t n, F f, From... from) {
-  const int64_t body = n / kLanes * kLanes;
-  loop(to, body, f, from...);
+/// to[i] = F::apply(from[i]...). An operand is a pointer or a Same.
+template <class F, class R, class... From>
+inline void map(R* to, int64_t n, From... from) {
+  const int64_t body = n / kFew * kFew;
+  loop<F>(to, body, from...);
   if (body == n) return;
-  R tail[kLanes];
-  loop(tail, kLanes, f, padded(from, body, n - body)...);
+  R tail[kFew];
+  loop<F>(tail, kFew, padded(from, body, n - body)...);
   std::memcpy(to + body, tail, static_cast<size_t>(n - body) * sizeof(R));
 }
 
@@ -84,20 +111,24 @@ auto as(R value) {
   }
 }
 
-// One functor for each row of the table.
-#define UNARY(name, result, kernel, ...) \
-  struct name##_op {                     \
-    template <class T>                   \
-    static auto apply(T a) {             \
-      return as<T>(kernel);              \
-    }                                    \
+// One functor for each row of the table, for the types that its expression is made for.
+#define UNARY(name, result, kernel, ...)   \
+  struct name##_op {                       \
+    template <class T>                     \
+    static auto apply(T a)                 \
+      requires requires { as<T>(kernel); } \
+    {                                      \
+      return as<T>(kernel);                \
+    }                                      \
   };
-#define BINARY(name, result, kernel, ...) \
-  struct name##_op {                      \
-    template <class T>                    \
-    static auto apply(T a, T b) {         \
-      return as<T>(kernel);               \
-    }                                     \
+#define BINARY(name, result, kernel, ...)  \
+  struct name##_op {                       \
+    template <class T>                     \
+    static auto apply(T a, T b)            \
+      requires requires { as<T>(kernel); } \
+    {                                      \
+      return as<T>(kernel);                \
+    }                                      \
   };
 #include "cyxwiz/elementwise_table.h"
 

@@ -1,0 +1,172 @@
+// Vectors as wide as the processor's registers, and what C++ has no operator for. Included by the
+// kernel sources only, once for each instruction set, so that everything here lies in a namespace
+// of its own for each: the linker must not merge code that some processors can't run.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T, int Lanes>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(Lanes * sizeof(T))));
+};
+template <class T, int Lanes = kLanes<T>>
+using Vector = typename VectorOf<T, Lanes>::type;
+
+using Floats = Vector<float>;
+
+template <class V, class T>
+inline V load(const T* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(V));
+  return v;
+}
+
+template <class V, class T>
+inline void store(T* p, V v) {
+  std::memcpy(p, &v, sizeof(V));
+}
+
+/// The number, or a vector of it.
+template <class T>
+inline T all(float a) {
+  return a - T{};
+}
+
+/// The bits of a float, or of a vector of them, and back.
+constexpr int32_t bits(float a) { return std::bit_cast<int32_t>(a); }
+inline Vector<int32_t> bits(Floats a) { return std::bit_cast<Vector<int32_t>>(a); }
+inline float from_bits(int32_t a) { return std::bit_cast<float>(a); }
+inline Floats from_bits(Vector<int32_t> a) { return std::bit_cast<Floats>(a); }
+
+inline float as_float(int32_t a) { return static_cast<float>(a); }
+inline Floats as_float(Vector<int32_t> a) { return __builtin_convertvector(a, Floats); }
+
+/// |a|
+template <class T>
+inline T magnitude(T a) {
+  return from_bits(bits(a) & 0x7fffffff);
+}
+
+/// a · b + c, rounded once where the processor can.
+inline float multiply_add(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+/// a < b ? a : b, and a > b ? a : b: b where either is NaN.
+template <class T>
+inline T lesser(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+inline T greater(T a, T b) {
+  return a > b ? a : b;
+}
+
+inline float sqrt(float a) { return std::sqrt(a); }
+
+#if defined(__AVX512F__)
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+// GCC 12 warns of its own header's uninitialised values, but for the masked forms.
+constexpr __mmask16 kAllLanes = 0xffff;
+inline Floats lesser(Floats a, Floats b) { return _mm512_maskz_min_ps(kAllLanes, a, b); }
+inline Floats greater(Floats a, Floats b) { return _mm512_maskz_max_ps(kAllLanes, a, b); }
+inline bool any_greater(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
+/// The processor's own takes twice as long; rounded correctly all the same. (Markstein,
+/// "Computation of elementary functions on the IBM RISC System/6000 processor", 1990.)
+inline Floats sqrt(Floats a) {
+  // What is left of smaller ones would be flushed to zero.
+  constexpr int32_t kLeast = bits(0x1p-100f), kInfinity = 0x7f800000;
+  const __m512i above = _mm512_sub_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(kLeast));
+  if (_mm512_cmpge_epu32_mask(above, _mm512_set1_epi32(kInfinity - kLeast))) [[unlikely]] {
+    return _mm512_maskz_sqrt_ps(kAllLanes, a);
+  }
+  const Floats estimate = _mm512_maskz_rsqrt14_ps(kAllLanes, a);
+  Floats half = estimate * 0.5f, root = a * estimate;
+  const Floats error = multiply_add(-root, half, all<Floats>(0.5f));
+  half = multiply_add(half, error, half);
+  root = multiply_add(root, error, root);
+  return multiply_add(multiply_add(-root, root, a), half, root);
+}
+#elif defined(__AVX2__)
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+inline Floats lesser(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+inline Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline bool any_greater(Floats a, Floats b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+}
+inline Floats sqrt(Floats a) { return _mm256_sqrt_ps(a); }
+#else
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+inline bool any_greater(Floats a, Floats b) {
+  const Vector<int32_t> is_greater = a > b;
+  int32_t any = 0;
+  for (int i = 0; i < kLanes<float>; ++i) any |= is_greater[i];
+  return any != 0;
+}
+inline Floats sqrt(Floats a) {
+#if defined(__SSE2__)
+  return _mm_sqrt_ps(a);
+#else
+  for (int i = 0; i < kLanes<float>; ++i) a[i] = std::sqrt(a[i]);
+  return a;
+#endif
+}
+#endif
+inline bool any_greater(float a, float b) { return a > b; }
+
+/// c0 + c1 x + c2 x² + …
+template <class T>
+inline T polynomial(T, float c0) {
+  return all<T>(c0);
+}
+template <class T, class... Rest>
+inline T polynomial(T x, float c0, Rest... rest) {
+  return multiply_add(polynomial(x, rest...), x, all<T>(c0));
+}
+
+/// Adding this rounds a float to a whole number (half to even), which then stands in the sum's last
+/// bits: 1.5 · 2²³.
+constexpr float kRounding = 12582912.0f;
+
+/// a · 2ⁿ, where n = rounded − kRounding, from -150 to 128.
+template <class T>
+inline T scaled(T a, T rounded) {
+  // In two factors: n may be one more than the largest exponent, or below the least.
+  const auto n = bits(rounded) - bits(kRounding);
+  const auto half = n >> 1;
+  const int32_t one = bits(1.0f);
+  return a * from_bits((half << 23) + one) * from_bits(((n - half) << 23) + one);
+}
+#if defined(__AVX512F__)
+inline Floats scaled(Floats a, Floats rounded) {
+  return _mm512_maskz_scalef_ps(kAllLanes, a, rounded - kRounding);
+}
+#endif
+
+}  // namespace
+}  // namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE

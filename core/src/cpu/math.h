@@ -166,6 +166,12 @@ inline T cos(T a) {
 #else
 inline float sin(float a) { return ::sinf(a); }
 inline float cos(float a) { return ::cosf(a); }
+inline Floats sin(Floats a) {
+  return each(a, [](float x) { return ::sinf(x); });
+}
+inline Floats cos(Floats a) {
+  return each(a, [](float x) { return ::cosf(x); });
+}
 #endif
 inline double sin(double a) { return ::sin(a); }
 inline double cos(double a) { return ::cos(a); }

@@ -50,12 +50,17 @@ struct TileInstruction {
   int64_t row_stride = 0, column_stride = 0;  ///< of a load, in elements
 };
 
-/// Several operations in one pass over their operands: outer(left(…), right(…)). What would go
-/// through a register between them stays in the processor. The operands a, b, … are those of
-/// `left`, then those of `right`.
+/// Operations in one pass over their operands: then(outer(left(…), right(…))). What would go through
+/// a register between them stays in the processor. The operands a, b, … are those of `left`, then
+/// those of `right`; kInput is an operand, or a result, as it is.
+struct TilePass {
+  Op then = Op::kInput, outer = Op::kInput, left = Op::kInput, right = Op::kInput;
+  bool operator==(const TilePass&) const = default;
+};
+
+/// The kernels of a pass.
 struct TileForm {
-  Op outer = Op::kInput;
-  Op left = Op::kInput, right = Op::kInput;  ///< kInput: an operand as it is; `outer` may be unary
+  TilePass pass;
   Compute type = Compute::kFloat32;
   std::array<TileKernel, 16> run{};  ///< by the operands that are one element for the whole tile
 };

@@ -47,28 +47,37 @@ using Multiply = Commutative<multiply_op, Op::k_multiply>;
 using Divide = Binary<divide_op, Op::k_divide>;
 using Maximum = Binary<maximum_op, Op::k_maximum>;
 using Minimum = Binary<minimum_op, Op::k_minimum>;
+using Negative = Unary<negative_op, Op::k_negative>;
 using Sqrt = Unary<sqrt_op, Op::k_sqrt>;
+using Exp = Unary<exp_op, Op::k_exp>;
+using Sin = Unary<sin_op, Op::k_sin>;
+using Cos = Unary<cos_op, Op::k_cos>;
 
-/// outer(left(…), right(…)).
-template <class Outer, class Left, class Right>
+/// then(outer(left(…), right(…))).
+template <class Then, class Outer, class Left, class Right>
 struct Form {
+  static constexpr bool kIsPlain = Left::kOp == Op::kInput && Right::kOp == Op::kInput;
+  static constexpr size_t kInputs = kIsPlain ? Outer::kInputs : Left::kInputs + Right::kInputs;
+
   template <class T, class... Rest>
   static T apply(T a, Rest... rest) {
-    if constexpr (Left::kInputs == 1) {
-      return Outer::apply(Left::apply(a), Right::apply(rest...));
+    if constexpr (kIsPlain) {
+      return Then::apply(Outer::apply(a, rest...));
+    } else if constexpr (Left::kInputs == 1) {
+      return Then::apply(Outer::apply(Left::apply(a), Right::apply(rest...)));
     } else {
-      return apply_to_two(a, rest...);
+      return with_two_on_the_left(a, rest...);
     }
   }
 
  private:
   template <class T, class... Rest>
-  static T apply_to_two(T a, T b, Rest... rest) {
-    return Outer::apply(Left::apply(a, b), Right::apply(rest...));
+  static T with_two_on_the_left(T a, T b, Rest... rest) {
+    return Then::apply(Outer::apply(Left::apply(a, b), Right::apply(rest...)));
   }
 };
 
-template <class F, class T, size_t inputs, size_t once>
+template <class F, class T, size_t once>
 void form(const TileInstruction& in, char* const* p, const Tile& tile) {
   const uint16_t operands[] = {in.a, in.b, in.c, in.d};
   auto operand = [&]<size_t i>(std::integral_constant<size_t, i>) {
@@ -80,18 +89,18 @@ void form(const TileInstruction& in, char* const* p, const Tile& tile) {
     }
   };
   [&]<size_t... i>(std::index_sequence<i...>) {
-    map<F>(at<T>(p, in.to), tile.count[in.level], operand(std::integral_constant<size_t, i>())...);
-  }(std::make_index_sequence<inputs>());
+    map<F>(at<T>(p, in.to), tile.count[in.level],
+           operand(std::integral_constant<size_t, i>())...);
+  }(std::make_index_sequence<F::kInputs>());
 }
 
-template <class T, class Outer, class Left, class Right>
+template <class T, class Then, class Outer, class Left, class Right>
 void add_kernels(TileForm& made) {
-  constexpr size_t inputs = Left::kInputs + Right::kInputs;
+  using F = Form<Then, Outer, Left, Right>;
   auto add = [&]<size_t once>(std::integral_constant<size_t, once>) {
-    made.run[once] = form<Form<Outer, Left, Right>, T, inputs, once>;
+    made.run[once] = form<F, T, once>;
   };
-  constexpr bool is_plain = Left::kOp == Op::kInput && Right::kOp == Op::kInput;
-  if constexpr (is_plain) {
+  if constexpr (F::kIsPlain) {
     [&]<size_t... i>(std::index_sequence<i...>) {
       (add(std::integral_constant<size_t, Outer::kOnce[i]>()), ...);
     }(std::make_index_sequence<std::size(Outer::kOnce)>());
@@ -105,14 +114,18 @@ void add_kernels(TileForm& made) {
   }
 }
 
-template <class Outer, class Left, class Right = Operand>
-void add_form(TileKernels& k) {
+template <class Then, class Outer, class Left = Operand, class Right = Operand>
+void add_form_then(TileKernels& k) {
   for (const Compute type : {Compute::kFloat32, Compute::kFloat64}) {
-    TileForm made{Outer::kOp, Left::kOp, Right::kOp, type, {}};
-    if (type == Compute::kFloat32) add_kernels<float, Outer, Left, Right>(made);
-    if (type == Compute::kFloat64) add_kernels<double, Outer, Left, Right>(made);
+    TileForm made{{Then::kOp, Outer::kOp, Left::kOp, Right::kOp}, type, {}};
+    if (type == Compute::kFloat32) add_kernels<float, Then, Outer, Left, Right>(made);
+    if (type == Compute::kFloat64) add_kernels<double, Then, Outer, Left, Right>(made);
     k.forms.push_back(made);
   }
+}
+template <class Outer, class Left = Operand, class Right = Operand>
+void add_form(TileKernels& k) {
+  add_form_then<Operand, Outer, Left, Right>(k);
 }
 
 }  // namespace
@@ -120,12 +133,12 @@ void add_form(TileKernels& k) {
 // What the update rules of optimizers, normalisation and polynomials are made of. A form with an
 // inner operation on the right is needed only where the outer one does not commute.
 void fill_forms(TileKernels& k) {
-  add_form<Add, Operand>(k);
-  add_form<Subtract, Operand>(k);
-  add_form<Multiply, Operand>(k);
-  add_form<Divide, Operand>(k);
-  add_form<Maximum, Operand>(k);
-  add_form<Minimum, Operand>(k);
+  add_form<Add>(k);
+  add_form<Subtract>(k);
+  add_form<Multiply>(k);
+  add_form<Divide>(k);
+  add_form<Maximum>(k);
+  add_form<Minimum>(k);
 
   add_form<Add, Multiply>(k);
   add_form<Add, Multiply, Multiply>(k);
@@ -142,6 +155,23 @@ void fill_forms(TileKernels& k) {
   add_form<Divide, Multiply>(k);
   add_form<Divide, Operand, Add>(k);
   add_form<Divide, Operand, Multiply>(k);
+
+  // Functions that take so long that what is computed beside them costs nothing: while they run,
+  // operands come from memory.
+  add_form<Add, Exp>(k);
+  add_form<Add, Sin>(k);
+  add_form<Add, Cos>(k);
+  add_form<Add, Multiply, Exp>(k);
+  add_form<Add, Multiply, Sin>(k);
+  add_form<Add, Multiply, Cos>(k);
+  add_form<Multiply, Exp>(k);
+  add_form<Multiply, Sin>(k);
+  add_form<Multiply, Cos>(k);
+  add_form_then<Exp, Negative>(k);
+  add_form_then<Exp, Subtract>(k);
+  add_form_then<Exp, Multiply>(k);
+  add_form_then<Sqrt, Add>(k);
+  add_form_then<Sqrt, Add, Multiply, Multiply>(k);
 }
 
 }  // namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE

@@ -9,8 +9,10 @@ namespace cyxwiz::cpu {
 namespace {
 
 // Elements in a tile: its registers together should stay well within a 32 KiB L1 cache. A lone
-// operation needs none and can take long strides.
-constexpr int64_t kLongTile = 8192, kTile = 1024, kShortTile = 512;
+// operation needs none and can take long strides. A chain without a reduction takes short ones: so
+// few instructions that the processor begins the next operation, and its loads from memory, while
+// it still computes the last.
+constexpr int64_t kLongTile = 8192, kTile = 1024, kShortTile = 512, kChainTile = 256;
 constexpr int kManyRegisters = 8;
 constexpr int64_t kAlignment = 64;
 
@@ -346,7 +348,7 @@ void TileStepBuilder::emit_value(int v) {
                         it.op != Op::k_isnan && it.op != Op::k_isinf && it.op != Op::k_isfinite;
   Location to = from_int || narrow ? Location{false, new_register(), in_type, row} : destination(v);
   emit(kernel, type, row, std::move(inputs), &to);
-  if (in_type == type && it.op != Op::k_where) drafts_.back().op = it.op;
+  if (in_type == type && it.op != Op::k_where) drafts_.back().pass.outer = it.op;
   if (from_int) {
     const Location bools = destination(v);
     emit(kernels.convert[at(in_type)][at(type)], type, row, {to}, &bools);
@@ -408,13 +410,15 @@ void TileStepBuilder::count_reads() {
   }
 }
 
-/// The draft that makes an operand for that reader alone, or -1.
-int TileStepBuilder::inner_of(const Location& operand, size_t reader) const {
-  if (operand.memory || reads_[static_cast<size_t>(operand.index)] != 1) return -1;
+/// The draft that makes an operand for that reader alone, or null.
+const TileStepBuilder::Draft* TileStepBuilder::inner_of(const Location& operand,
+                                                        const Draft& reader) const {
+  if (operand.memory || reads_[static_cast<size_t>(operand.index)] != 1) return nullptr;
   const int inner = writer_[static_cast<size_t>(operand.index)];
-  if (inner < 0) return -1;
-  const Draft &from = drafts_[static_cast<size_t>(inner)], &to = drafts_[reader];
-  return from.op != Op::kInput && from.instruction.level == to.instruction.level ? inner : -1;
+  if (inner < 0) return nullptr;
+  const Draft& from = drafts_[static_cast<size_t>(inner)];
+  const bool same_level = from.instruction.level == reader.instruction.level;
+  return from.pass.outer != Op::kInput && same_level ? &from : nullptr;
 }
 
 bool TileStepBuilder::is_single(const Location& operand) const {
@@ -423,77 +427,110 @@ bool TileStepBuilder::is_single(const Location& operand) const {
   return writer >= 0 && drafts_[static_cast<size_t>(writer)].single;
 }
 
-/// Turns a draft into a form that computes operands of it on the way, and takes operands that are
-/// one element from where they lie. False when there is nothing to gain.
-bool TileStepBuilder::absorb_operands(size_t index, bool plain) {
-  Draft& outer = drafts_[index];
-  if (outer.op == Op::kInput || outer.inputs.size() != 2) return false;
-  const auto commutes = [](Op op) { return op == Op::k_add || op == Op::k_multiply; };
-  // x² is a product like any other.
-  const auto as_inner = [&](int inner) {
-    if (inner < 0) return std::pair(Op::kInput, std::vector<Location>());
-    const Draft& draft = drafts_[static_cast<size_t>(inner)];
-    if (draft.op != Op::k_square) return std::pair(draft.op, draft.inputs);
-    return std::pair(Op::k_multiply, std::vector{draft.inputs[0], draft.inputs[0]});
+namespace {
+
+bool commutes(Op op) { return op == Op::k_add || op == Op::k_multiply; }
+
+/// An operation that runs on its own, not as a part of a form.
+bool is_plain(const TilePass& pass) {
+  return pass.then == Op::kInput && pass.left == Op::kInput && pass.right == Op::kInput;
+}
+
+}  // namespace
+
+/// A plain draft's operation and operands, for a form: x² is a product like any other, and of
+/// operands that may change places the first is the one that is a single element.
+std::pair<Op, std::vector<TileStepBuilder::Location>> TileStepBuilder::parts_of(
+    const Draft& draft) const {
+  std::pair<Op, std::vector<Location>> parts(draft.pass.outer, draft.inputs);
+  auto& [op, operands] = parts;
+  if (op == Op::k_square) return {Op::k_multiply, {operands[0], operands[0]}};
+  if (commutes(op) && is_single(operands[1])) std::swap(operands[0], operands[1]);
+  return parts;
+}
+
+/// Makes a form of a draft if there is a kernel for it. Operands that are one element are taken
+/// from where they lie; `once` are those that are already (bits).
+bool TileStepBuilder::become(Draft& draft, const TilePass& pass, std::vector<Location> operands,
+                             size_t once) {
+  const auto& forms = tile_kernels().forms;
+  const auto form = std::find_if(forms.begin(), forms.end(), [&](const TileForm& f) {
+    return f.pass == pass && f.type == draft.to.type;
+  });
+  if (form == forms.end() || !form->run[once]) return false;
+  // Where there is no kernel for all that are single, some stay in registers.
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const size_t more = once | size_t{1} << i;
+    if (!is_single(operands[i]) || !form->run[more]) continue;
+    once = more;
+    const int load = writer_[static_cast<size_t>(operands[i].index)];
+    operands[i] = drafts_[static_cast<size_t>(load)].inputs[0];
+  }
+  if (is_plain(pass) && once == 0) return false;  // nothing is gained
+  draft.instruction.run = form->run[once];
+  draft.pass = pass;
+  draft.once_operands = once;
+  draft.inputs = std::move(operands);
+  return true;
+}
+
+/// Lets a draft compute operands of it on the way. False when there is no kernel for that.
+bool TileStepBuilder::absorb_operands(Draft& outer) {
+  if (outer.pass.outer == Op::kInput || !is_plain(outer.pass)) return false;
+  if (outer.inputs.size() == 1) {
+    const Draft* inner = inner_of(outer.inputs[0], outer);
+    if (!inner || inner->pass.then != Op::kInput) return false;
+    TilePass pass = inner->pass;
+    pass.then = outer.pass.outer;
+    if (!is_plain(inner->pass)) return become(outer, pass, inner->inputs, inner->once_operands);
+    auto [op, operands] = parts_of(*inner);
+    pass.outer = op;
+    return become(outer, pass, std::move(operands));
+  }
+  const auto plain_inner = [&](size_t side) {
+    const Draft* inner = inner_of(outer.inputs[side], outer);
+    return inner && is_plain(inner->pass) ? inner : nullptr;
   };
-  const int inner[] = {inner_of(outer.inputs[0], index), inner_of(outer.inputs[1], index)};
+  const Draft* const inner[] = {plain_inner(0), plain_inner(1)};
   // Which operands are computed on the way (bits), and whether they change places.
-  constexpr std::pair<int, bool> kInner[] = {{3, false}, {1, false}, {2, false}, {2, true}};
-  constexpr std::pair<int, bool> kPlain[] = {{0, false}};
-  using Choices = std::span<const std::pair<int, bool>>;
-  for (const auto& [taken, swapped] : plain ? Choices(kPlain) : Choices(kInner)) {
-    if (swapped && !commutes(outer.op)) continue;
-    std::pair<Op, std::vector<Location>> sides[2];
-    bool possible = true;
-    for (int side = 0; side < 2; ++side) {
-      const bool takes = taken >> side & 1;
-      possible &= !takes || inner[side] >= 0;
-      auto& to = sides[swapped ? 1 - side : side];
-      to = takes ? as_inner(inner[side])
-                 : std::pair(Op::kInput, std::vector{outer.inputs[static_cast<size_t>(side)]});
-    }
+  constexpr std::pair<int, bool> kChoices[] = {{3, false}, {3, true}, {1, false},
+                                               {2, false}, {1, true}, {2, true}};
+  for (const auto& [taken, swapped] : kChoices) {
+    const bool possible = (!(taken & 1) || inner[0]) && (!(taken & 2) || inner[1]) &&
+                          (!swapped || commutes(outer.pass.outer));
     if (!possible) continue;
-    for (const TileForm& form : tile_kernels().forms) {
-      if (form.outer != outer.op || form.left != sides[0].first || form.right != sides[1].first ||
-          form.type != outer.to.type) {
-        continue;
-      }
-      // Of operands that may change places, the first is the one that is a single element.
-      if (plain && commutes(outer.op) && is_single(sides[1].second[0])) {
-        std::swap(sides[0].second, sides[1].second);
-      }
-      std::vector<Location> operands;
-      for (auto& [op, list] : sides) {
-        if (commutes(op) && is_single(list[1])) std::swap(list[0], list[1]);
-        operands.insert(operands.end(), list.begin(), list.end());
-      }
-      // Where there is no kernel for all that are single, some stay in registers.
-      size_t once = 0;
-      for (size_t i = 0; i < operands.size(); ++i) {
-        const size_t more = once | size_t{1} << i;
-        if (!is_single(operands[i]) || !form.run[more]) continue;
-        once = more;
-        const int load = writer_[static_cast<size_t>(operands[i].index)];
-        operands[i] = drafts_[static_cast<size_t>(load)].inputs[0];
-      }
-      if (plain && once == 0) return false;
-      outer.instruction.run = form.run[once];
-      outer.op = Op::kInput;
-      outer.inputs = std::move(operands);
-      return true;
+    std::pair<Op, std::vector<Location>> sides[2];
+    for (size_t side = 0; side < 2; ++side) {
+      sides[swapped ? 1 - side : side] =
+          taken >> side & 1 ? parts_of(*inner[side])
+                            : std::pair(Op::kInput, std::vector{outer.inputs[side]});
     }
+    const TilePass pass{Op::kInput, outer.pass.outer, sides[0].first, sides[1].first};
+    std::vector<Location> operands = std::move(sides[0].second);
+    operands.insert(operands.end(), sides[1].second.begin(), sides[1].second.end());
+    if (become(outer, pass, std::move(operands))) return true;
   }
   return false;
+}
+
+/// Takes operands of an operation that are one element from where they lie.
+bool TileStepBuilder::absorb_singles(Draft& draft) {
+  if (draft.pass.outer == Op::kInput || !is_plain(draft.pass) || draft.inputs.size() != 2) {
+    return false;
+  }
+  return draft.once_operands == 0 && become(draft, draft.pass, parts_of(draft).second);
 }
 
 /// Makes one pass over the tile of several where there is a kernel for it.
 void TileStepBuilder::combine_drafts() {
   count_reads();
-  // A plain form is no longer there to be computed on another's way: those come last.
-  for (const bool plain : {false, true}) {
-    for (size_t i = 0; i < drafts_.size(); ++i) {
-      if (absorb_operands(i, plain)) count_reads();
-    }
+  // What takes its singles where they lie is no longer there to be computed on another's way: those
+  // come last.
+  for (Draft& draft : drafts_) {
+    if (absorb_operands(draft)) count_reads();
+  }
+  for (Draft& draft : drafts_) {
+    if (absorb_singles(draft)) count_reads();
   }
   // What nobody reads any more goes.
   std::erase_if(drafts_, [&](const Draft& draft) {
@@ -617,7 +654,11 @@ void TileStepBuilder::build(bool short_tiles) {
   step_.kind_ = group_.kind;
   arrange_axes();
   collapse_axes();
-  choose_tile(short_tiles ? kShortTile : group_.members.size() == 1 ? kLongTile : kTile);
+  const bool is_chain = group_.kind == ReduceKind::kNone;
+  choose_tile(group_.members.size() == 1 ? kLongTile
+              : is_chain                 ? kChainTile
+              : short_tiles              ? kShortTile
+                                         : kTile);
   step_.text_ = "fused";
   for (int v : group_.members) {
     step_.text_ += " " + std::string(name(value(v).op));

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cpu/tile_step.h"
@@ -29,7 +30,8 @@ class TileStepBuilder {
   // An instruction before registers are assigned.
   struct Draft {
     TileInstruction instruction;
-    Op op = Op::kInput;  ///< an operation on operands of one type; kInput: something else
+    TilePass pass;  ///< of operations on operands of one type; else `outer` is kInput
+    size_t once_operands = 0;  ///< of a form: those that are one element (bits)
     Location to;
     std::vector<Location> inputs;
     bool once = false;
@@ -70,8 +72,12 @@ class TileStepBuilder {
   void emit_terminal(int v);
   void combine_drafts();
   void count_reads();
-  bool absorb_operands(size_t draft, bool plain);
-  int inner_of(const Location& operand, size_t reader) const;
+  bool absorb_operands(Draft& outer);
+  bool absorb_singles(Draft& draft);
+  bool become(Draft& draft, const TilePass& pass, std::vector<Location> operands,
+              size_t once = 0);
+  std::pair<Op, std::vector<Location>> parts_of(const Draft& draft) const;
+  const Draft* inner_of(const Location& operand, const Draft& reader) const;
   bool is_single(const Location& operand) const;
   void note_memory();
   void note(const Location& location, size_t instruction, bool is_store);

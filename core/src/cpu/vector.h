@@ -53,6 +53,16 @@ inline T all(float a) {
   return a - T{};
 }
 
+/// f(a) of each lane. (libmvec's functions are found where f is one of its.)
+template <class F>
+inline Floats each(Floats a, F f) {
+  float lanes[kLanes<float>];
+  store(lanes, a);
+#pragma omp simd
+  for (int i = 0; i < kLanes<float>; ++i) lanes[i] = f(lanes[i]);
+  return load<Floats>(lanes);
+}
+
 /// The bits of a float, or of a vector of them, and back.
 constexpr int32_t bits(float a) { return std::bit_cast<int32_t>(a); }
 inline Vector<int32_t> bits(Floats a) { return std::bit_cast<Vector<int32_t>>(a); }
@@ -132,8 +142,7 @@ inline Floats sqrt(Floats a) {
 #if defined(__SSE2__)
   return _mm_sqrt_ps(a);
 #else
-  for (int i = 0; i < kLanes<float>; ++i) a[i] = std::sqrt(a[i]);
-  return a;
+  return each(a, [](float x) { return std::sqrt(x); });
 #endif
 }
 #endif

@@ -589,6 +589,53 @@ def test_operations_in_one_pass_give_the_bits_that_they_give_one_by_one(outer, i
             np.testing.assert_array_equal(expression(*functions, *tensors).to_numpy(), expected)
 
 
+FUNCTIONS_IN_ONE_PASS = {
+    "function + operand": lambda f, do, a, b, c, d: do(cx.add, do(f, a), b),
+    "function * operand": lambda f, do, a, b, c, d: do(cx.multiply, a, do(f, b)),
+    "product + function": lambda f, do, a, b, c, d: do(cx.add, do(cx.multiply, a, b), do(f, c)),
+    "function + product": lambda f, do, a, b, c, d: do(cx.add, do(f, c), do(cx.multiply, a, b)),
+    "of a negative": lambda f, do, a, b, c, d: do(f, do(cx.negative, a)),
+    "of a difference": lambda f, do, a, b, c, d: do(f, do(cx.subtract, a, b)),
+    "of a product": lambda f, do, a, b, c, d: do(f, do(cx.multiply, a, b)),
+    "of a sum": lambda f, do, a, b, c, d: do(f, do(cx.add, a, b)),
+    "of a sum of products": lambda f, do, a, b, c, d: do(
+        f, do(cx.add, do(cx.multiply, a, b), do(cx.square, d))
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("function", ["exp", "sin", "cos", "sqrt"])
+@pytest.mark.parametrize("shape", FUNCTIONS_IN_ONE_PASS)
+def test_functions_in_one_pass_give_the_bits_that_they_give_one_by_one(shape, function, dtype):
+    rng = np.random.default_rng(0)
+    full = [(rng.random(1003) + 0.5).astype(dtype) for _ in range(4)]
+    for scalars in range(16):
+        tensors = [cx.Tensor(x[:1] if scalars >> i & 1 else x) for i, x in enumerate(full)]
+
+        def alone(f, *operands):
+            return cx.Tensor(f(*operands).to_numpy())
+
+        def together(f, *operands):
+            return f(*operands)
+
+        one_by_one, in_one = (
+            FUNCTIONS_IN_ONE_PASS[shape](getattr(cx, function), do, *tensors)
+            for do in (alone, together)
+        )
+        np.testing.assert_array_equal(in_one.to_numpy(), one_by_one.to_numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(7, 1003), (300, 5), (40, 64), (3, 2500), (5, 0)])
+def test_a_sum_of_products_has_the_bits_of_products_summed(shape, dtype):
+    a, b = (np.random.default_rng(i).normal(size=shape).astype(dtype) for i in range(2))
+    for products in (lambda x, y: x * y, lambda x, y: cx.square(x)):
+        ready = cx.Tensor(products(cx.Tensor(a), cx.Tensor(b)).to_numpy())
+        together = cx.sum(products(cx.Tensor(a), cx.Tensor(b)), axis=1) * 2
+        np.testing.assert_array_equal(together.to_numpy(), (cx.sum(ready, axis=1) * 2).to_numpy())
+
+
 @pytest.mark.parametrize(
     ("isa", "flag"), [("baseline", ""), ("avx2", " avx2"), ("avx512", " avx512bw")]
 )

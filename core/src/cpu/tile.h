@@ -50,9 +50,10 @@ struct TileInstruction {
   int64_t row_stride = 0, column_stride = 0;  ///< of a load, in elements
 };
 
-/// Operations in one pass over their operands: then(outer(left(…), right(…))). What would go through
-/// a register between them stays in the processor. The operands a, b, … are those of `left`, then
-/// those of `right`; kInput is an operand, or a result, as it is.
+/// Operations in one pass over their operands: then(outer(left(…), right(…))). What would go
+/// through a register between them stays in the processor. The operands a, b, … are those of
+/// `left`, then those of `right`; kInput is an operand, or a result, as it is. `then` may reduce
+/// rows.
 struct TilePass {
   Op then = Op::kInput, outer = Op::kInput, left = Op::kInput, right = Op::kInput;
   bool operator==(const TilePass&) const = default;

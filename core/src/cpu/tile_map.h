@@ -15,10 +15,6 @@
 namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
 namespace {
 
-// A vector function and its scalar twin differ in the last bit. So that an element's value does not
-// depend on where in a tile it lies, the last few elements go through the vector loop as well.
-constexpr int64_t kFew = 16;
-
 /// An operand that is one element for the whole tile.
 template <class T>
 struct Same {
@@ -26,37 +22,13 @@ struct Same {
   T operator[](int64_t) const { return value; }
 };
 
-/// A few elements of an operand, in memory of their own.
-template <class T>
-struct Few {
-  T data[kFew];
-  T operator[](int64_t i) const { return data[i]; }
-};
-
-/// Copies `count` items, and the first of them into what is left of `kFew`. Not inlined: it is
-/// needed once a tile at most, by hundreds of kernels.
-[[gnu::noinline]] inline void copy_few(void* to, const void* from, int64_t count, size_t item) {
-  auto* at = static_cast<char*>(to);
-  std::memcpy(at, from, static_cast<size_t>(count) * item);
-  for (int64_t i = count; i < kFew; ++i) {
-    std::memcpy(at + static_cast<size_t>(i) * item, from, item);
-  }
-}
-template <class T>
-Few<T> padded(const T* from, int64_t first, int64_t count) {
-  Few<T> few;
-  copy_few(few.data, from + first, count, sizeof(T));
-  return few;
-}
-template <class T>
-Same<T> padded(Same<T> from, int64_t, int64_t) {
-  return from;
-}
-
-// An operand's elements from i on.
+// An operand's elements from i on, as many as a vector has or `count`.
 inline Floats vector_at(const float* from, int64_t i) { return load<Floats>(from + i); }
-inline Floats vector_at(const Few<float>& from, int64_t i) { return load<Floats>(from.data + i); }
 inline Floats vector_at(Same<float> from, int64_t) { return all<Floats>(from.value); }
+inline Floats part_at(const float* from, int64_t i, int64_t count) {
+  return load_part(from + i, count);
+}
+inline Floats part_at(Same<float> from, int64_t, int64_t) { return all<Floats>(from.value); }
 
 /// Can F be applied to vectors of such operands?
 template <class F, class R, class... From>
@@ -64,36 +36,68 @@ concept TakesVectors = std::same_as<R, float> && requires(const From&... from) {
   { F::apply(vector_at(from, 0)...) } -> std::same_as<Floats>;
 };
 
+template <class F, class... From>
+void map_vectors(float* to, int64_t n, const From&... from) {
+  // Several at once, so that one's operations fill the gaps between the other's.
+  constexpr int64_t kVectors = 4, kWidth = kLanes<float>;
+  int64_t i = 0;
+  for (; i + kVectors * kWidth <= n; i += kVectors * kWidth) {
+    Floats results[kVectors];
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kVectors; ++v)
+      results[v] = F::apply(vector_at(from, i + v * kWidth)...);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kVectors; ++v) store(to + i + v * kWidth, results[v]);
+  }
+  for (; i + kWidth <= n; i += kWidth) store(to + i, F::apply(vector_at(from, i)...));
+  if (i < n) store_part(to + i, F::apply(part_at(from, i, n - i)...), n - i);
+}
+
+// A vector function and its scalar twin differ in the last bit. So that an element's value does not
+// depend on where in a tile it lies, the last few elements go through the vector loop as well.
+constexpr int64_t kFew = 16;
+
+/// A few elements of an operand, in memory of their own; the first fills what is left. Not inlined:
+/// it is needed once a tile at most, by hundreds of kernels.
+template <class T>
+struct Few {
+  [[gnu::noinline]] Few(const T* from, int64_t count) {
+    const T first = *from;
+#pragma omp simd
+    for (int64_t i = 0; i < kFew; ++i) data[i] = first;
+    if (count > 1) std::memcpy(data, from, static_cast<size_t>(count) * sizeof(T));
+  }
+  T operator[](int64_t i) const { return data[i]; }
+  T data[kFew];
+};
+template <class T>
+Few<T> few_at(const T* from, int64_t first, int64_t count) {
+  return {from + first, count};
+}
+template <class T>
+Same<T> few_at(Same<T> from, int64_t, int64_t) {
+  return from;
+}
+
 template <class F, class R, class... From>
 inline void loop(R* to, int64_t n, const From&... from) {
-  if constexpr (TakesVectors<F, R, From...>) {
-    // Several at once, so that one's operations fill the gaps between the other's.
-    constexpr int64_t kVectors = 4, kWidth = kLanes<float>;
-    int64_t i = 0;
-    for (; i + kVectors * kWidth <= n; i += kVectors * kWidth) {
-      Floats results[kVectors];
-#pragma GCC unroll 4
-      for (int64_t v = 0; v < kVectors; ++v)
-        results[v] = F::apply(vector_at(from, i + v * kWidth)...);
-#pragma GCC unroll 4
-      for (int64_t v = 0; v < kVectors; ++v) store(to + i + v * kWidth, results[v]);
-    }
-    for (; i < n; i += kWidth) store(to + i, F::apply(vector_at(from, i)...));
-  } else {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<R>(F::apply(from[i]...));
-  }
+  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<R>(F::apply(from[i]...));
 }
 
 /// to[i] = F::apply(from[i]...). An operand is a pointer or a Same.
 template <class F, class R, class... From>
 inline void map(R* to, int64_t n, From... from) {
-  const int64_t body = n / kFew * kFew;
-  loop<F>(to, body, from...);
-  if (body == n) return;
-  R tail[kFew];
-  loop<F>(tail, kFew, padded(from, body, n - body)...);
-  std::memcpy(to + body, tail, static_cast<size_t>(n - body) * sizeof(R));
+  if constexpr (TakesVectors<F, R, From...>) {
+    map_vectors<F>(to, n, from...);
+  } else {
+    const int64_t body = n / kFew * kFew;
+    loop<F>(to, body, from...);
+    if (body == n) return;
+    R tail[kFew];
+    loop<F>(tail, kFew, few_at(from, body, n - body)...);
+    std::memcpy(to + body, tail, static_cast<size_t>(n - body) * sizeof(R));
+  }
 }
 
 template <class T>

@@ -49,37 +49,58 @@ struct MinimumOf {
   }
 };
 
-/// In lanes: what makes it vectorise, and keeps rounding errors small.
-template <class F, class T>
-T reduce_row(const T* from, int64_t n) {
+/// The reduction of G::apply(from[i]...). In lanes: what makes it vectorise, and keeps rounding
+/// errors small.
+template <class F, class G, class T, class... From>
+T reduce_row(int64_t n, const From*... from) {
   constexpr int64_t kWide = 64 / sizeof(T) * 4;
   T total = F::template identity<T>();
   int64_t i = 0;
   if (n >= kWide) {
     T lanes[kWide];
-    for (int64_t j = 0; j < kWide; ++j) lanes[j] = from[j];
+    for (int64_t j = 0; j < kWide; ++j) lanes[j] = G::apply(from[j]...);
     for (i = kWide; i + kWide <= n; i += kWide) {
 #pragma omp simd
-      for (int64_t j = 0; j < kWide; ++j) lanes[j] = F::combine(lanes[j], from[i + j]);
+      for (int64_t j = 0; j < kWide; ++j) {
+        lanes[j] = F::combine(lanes[j], G::apply(from[i + j]...));
+      }
     }
     const int64_t rest = n - i;
 #pragma omp simd
-    for (int64_t j = 0; j < rest; ++j) lanes[j] = F::combine(lanes[j], from[i + j]);
+    for (int64_t j = 0; j < rest; ++j) lanes[j] = F::combine(lanes[j], G::apply(from[i + j]...));
     i = n;
     for (int64_t width = kWide / 2; width > 0; width /= 2) {
       for (int64_t j = 0; j < width; ++j) lanes[j] = F::combine(lanes[j], lanes[j + width]);
     }
     total = lanes[0];
   }
-  for (; i < n; ++i) total = F::combine(total, from[i]);
+  for (; i < n; ++i) total = F::combine(total, G::apply(from[i]...));
   return total;
 }
+
+struct Itself {
+  template <class T>
+  static T apply(T a) {
+    return a;
+  }
+};
 
 template <class F, class T>
 void reduce_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
   T* to = at<T>(p, in.to);
   const T* from = at<const T>(p, in.a);
-  for (int64_t r = 0; r < tile.rows; ++r) to[r] = reduce_row<F, T>(from + r * tile.cols, tile.cols);
+  for (int64_t r = 0; r < tile.rows; ++r, from += tile.cols) {
+    to[r] = reduce_row<F, Itself, T>(tile.cols, from);
+  }
+}
+
+template <class T>
+void sum_products(const TileInstruction& in, char* const* p, const Tile& tile) {
+  T* to = at<T>(p, in.to);
+  const T *a = at<const T>(p, in.a), *b = at<const T>(p, in.b);
+  for (int64_t r = 0; r < tile.rows; ++r, a += tile.cols, b += tile.cols) {
+    to[r] = reduce_row<SumOf, multiply_op, T>(tile.cols, a, b);
+  }
 }
 
 template <class F, class T>
@@ -138,7 +159,7 @@ void arg_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
   int64_t* to = at<int64_t>(p, in.to);
   const T* from = at<const T>(p, in.a);
   for (int64_t r = 0; r < tile.rows; ++r, from += tile.cols) {
-    to[r] = find_first(from, tile.cols, reduce_row<F, T>(from, tile.cols));
+    to[r] = find_first(from, tile.cols, reduce_row<F, Itself, T>(tile.cols, from));
   }
 }
 
@@ -207,6 +228,9 @@ void fill_reductions(TileKernels& k) {
   fill_type<int64_t>(k, Compute::kInt64);
   fill_type<float>(k, Compute::kFloat32);
   fill_type<double>(k, Compute::kFloat64);
+  constexpr TilePass kSumOfProducts{.then = Op::k_sum, .outer = Op::k_multiply};
+  k.forms.push_back({kSumOfProducts, Compute::kFloat32, {sum_products<float>}});
+  k.forms.push_back({kSumOfProducts, Compute::kFloat64, {sum_products<double>}});
 }
 
 }  // namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE

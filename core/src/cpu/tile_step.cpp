@@ -228,11 +228,12 @@ class TileStep::Runner {
 
 TileStep::TileStep(const Lowered& lowered, const Group& group) {
   TileStepBuilder builder(lowered, group, *this);
-  builder.build(/*short_tiles=*/false);
-  if (!builder.has_many_registers()) return;
-  // How many registers it takes is known only once it is built.
+  builder.build(TileStepBuilder::kTile);
+  // Which registers it takes is known only once it is built.
+  const int64_t tile = builder.best_tile();
+  if (tile == TileStepBuilder::kTile) return;
   *this = TileStep();
-  TileStepBuilder(lowered, group, *this).build(/*short_tiles=*/true);
+  TileStepBuilder(lowered, group, *this).build(tile);
 }
 
 void TileStep::bind(const std::vector<Place>& place_of) {

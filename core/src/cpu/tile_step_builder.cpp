@@ -8,11 +8,6 @@
 namespace cyxwiz::cpu {
 namespace {
 
-// Elements in a tile: its registers together should stay well within a 32 KiB L1 cache. A lone
-// operation needs none and can take long strides. A chain without a reduction takes short ones: so
-// few instructions that the processor begins the next operation, and its loads from memory, while
-// it still computes the last.
-constexpr int64_t kLongTile = 8192, kTile = 1024, kShortTile = 512, kChainTile = 256;
 constexpr int kManyRegisters = 8;
 constexpr int64_t kAlignment = 64;
 
@@ -303,6 +298,7 @@ void TileStepBuilder::emit_value(int v) {
     Location source = read(it.inputs[0], it.domain, false);
     const Location to = destination(v);
     emit(kernels.reduce_rows[reduce_at(it.op)][at(source.type)], type, true, {source}, &to);
+    drafts_.back().pass.outer = it.op;
     return finish_value(v, to, to.memory);
   }
   if (is_source(it.op)) {
@@ -417,8 +413,8 @@ const TileStepBuilder::Draft* TileStepBuilder::inner_of(const Location& operand,
   const int inner = writer_[static_cast<size_t>(operand.index)];
   if (inner < 0) return nullptr;
   const Draft& from = drafts_[static_cast<size_t>(inner)];
-  const bool same_level = from.instruction.level == reader.instruction.level;
-  return from.pass.outer != Op::kInput && same_level ? &from : nullptr;
+  const int level = is_reduction(reader.pass.outer) ? 0 : reader.instruction.level;
+  return from.pass.outer != Op::kInput && from.instruction.level == level ? &from : nullptr;
 }
 
 bool TileStepBuilder::is_single(const Location& operand) const {
@@ -648,17 +644,19 @@ void TileStepBuilder::plan_terminals() {
   }
 }
 
-bool TileStepBuilder::has_many_registers() const { return step_.registers_ > kManyRegisters; }
+int64_t TileStepBuilder::best_tile() const {
+  const bool needs_tile_registers = std::any_of(
+      drafts_.begin(), drafts_.end(), [](const Draft& d) { return !d.to.memory && !d.to.row; });
+  if (group_.members.size() == 1 || !needs_tile_registers) return kLongTile;
+  if (group_.kind == ReduceKind::kNone) return kChainTile;
+  return step_.registers_ > kManyRegisters ? kTile / 2 : kTile;
+}
 
-void TileStepBuilder::build(bool short_tiles) {
+void TileStepBuilder::build(int64_t tile) {
   step_.kind_ = group_.kind;
   arrange_axes();
   collapse_axes();
-  const bool is_chain = group_.kind == ReduceKind::kNone;
-  choose_tile(group_.members.size() == 1 ? kLongTile
-              : is_chain                 ? kChainTile
-              : short_tiles              ? kShortTile
-                                         : kTile);
+  choose_tile(tile);
   step_.text_ = "fused";
   for (int v : group_.members) {
     step_.text_ += " " + std::string(name(value(v).op));

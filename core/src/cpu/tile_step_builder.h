@@ -15,11 +15,20 @@ class TileStepBuilder {
   TileStepBuilder(const Lowered& lowered, const Group& group, TileStep& step)
       : lowered_(lowered), group_(group), step_(step) {}
 
-  void build(bool short_tiles);
-  /// After build(): would short tiles suit the cache better?
-  bool has_many_registers() const;
+  /// Elements in a tile: its registers together should stay well within a 32 KiB L1 cache.
+  static constexpr int64_t kTile = 1024;
+
+  /// Makes the step, for tiles of about so many elements.
+  void build(int64_t tile);
+  /// After build(): how many elements would be best for what it takes?
+  int64_t best_tile() const;
 
  private:
+  // What needs no registers can take long strides. A chain without a reduction takes short ones: so
+  // few instructions that the processor begins the next operation, and its loads from memory, while
+  // it still computes the last.
+  static constexpr int64_t kLongTile = 8192, kChainTile = 256;
+
   // Where a value is while a tile is computed: a virtual register, or a memory operand.
   struct Location {
     bool memory = false;
@@ -30,7 +39,7 @@ class TileStepBuilder {
   // An instruction before registers are assigned.
   struct Draft {
     TileInstruction instruction;
-    TilePass pass;  ///< of operations on operands of one type; else `outer` is kInput
+    TilePass pass;             ///< of operations on operands of one type; else `outer` is kInput
     size_t once_operands = 0;  ///< of a form: those that are one element (bits)
     Location to;
     std::vector<Location> inputs;
@@ -74,8 +83,7 @@ class TileStepBuilder {
   void count_reads();
   bool absorb_operands(Draft& outer);
   bool absorb_singles(Draft& draft);
-  bool become(Draft& draft, const TilePass& pass, std::vector<Location> operands,
-              size_t once = 0);
+  bool become(Draft& draft, const TilePass& pass, std::vector<Location> operands, size_t once = 0);
   std::pair<Op, std::vector<Location>> parts_of(const Draft& draft) const;
   const Draft* inner_of(const Location& operand, const Draft& reader) const;
   bool is_single(const Location& operand) const;

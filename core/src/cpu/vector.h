@@ -53,6 +53,26 @@ inline T all(float a) {
   return a - T{};
 }
 
+// The first `count` lanes from and to memory; the others repeat the first.
+#if defined(__AVX512F__)
+inline Floats load_part(const float* p, int64_t count) {
+  return _mm512_mask_loadu_ps(all<Floats>(*p), static_cast<__mmask16>((1 << count) - 1), p);
+}
+inline void store_part(float* p, Floats v, int64_t count) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1 << count) - 1), v);
+}
+#else
+inline Floats load_part(const float* p, int64_t count) {
+  float lanes[kLanes<float>];
+  store(lanes, all<Floats>(*p));
+  std::memcpy(lanes, p, static_cast<size_t>(count) * sizeof(float));
+  return load<Floats>(lanes);
+}
+inline void store_part(float* p, Floats v, int64_t count) {
+  std::memcpy(p, &v, static_cast<size_t>(count) * sizeof(float));
+}
+#endif
+
 /// f(a) of each lane. (libmvec's functions are found where f is one of its.)
 template <class F>
 inline Floats each(Floats a, F f) {

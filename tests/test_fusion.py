@@ -538,6 +538,21 @@ with np.errstate(all="ignore"):
     assert cx.cos(cx.Tensor([0.0])).item() == 1 and cx.exp(cx.Tensor([0.0])).item() == 1
     for x in (positive, edges):
         np.testing.assert_array_equal(cx.sqrt(cx.Tensor(x)).to_numpy(), np.sqrt(x))
+special = np.array([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 0.1, -0.1, 3e38, 2**22, 2**24 + 2, 7])
+rng = np.random.default_rng(0)
+divided = [tuple(np.meshgrid(special, special))]
+for scale in (1, 100, 1e7, 1e20):
+    below = rng.normal(size=5003)
+    divided += [(rng.normal(size=5003) * scale, below), (rng.integers(-99, 99, 5003) * below, below)]
+for dtype in ("float32", "float64"):
+    for pair in divided:
+        a, b = (x.astype(dtype) for x in pair)
+        with np.errstate(all="ignore"):
+            expected = a % b, a // b
+        for got, wanted in zip((cx.Tensor(a) % cx.Tensor(b), cx.Tensor(a) // cx.Tensor(b)), expected):
+            np.testing.assert_array_equal(got.to_numpy(), wanted)
+            zero = wanted == 0
+            np.testing.assert_array_equal(np.signbit(got.to_numpy()[zero]), np.signbit(wanted[zero]))
 a = np.random.default_rng(0).normal(size=(70, 90)).astype(np.float32)
 product = (cx.Tensor(a) @ cx.Tensor(a).T).to_numpy()
 np.testing.assert_allclose(product, a @ a.T, rtol=1e-4, atol=1e-4)

@@ -167,10 +167,10 @@ inline T cos(T a) {
 inline float sin(float a) { return ::sinf(a); }
 inline float cos(float a) { return ::cosf(a); }
 inline Floats sin(Floats a) {
-  return each(a, [](float x) { return ::sinf(x); });
+  return each([](float x) { return ::sinf(x); }, a);
 }
 inline Floats cos(Floats a) {
-  return each(a, [](float x) { return ::cosf(x); });
+  return each([](float x) { return ::cosf(x); }, a);
 }
 #endif
 inline double sin(double a) { return ::sin(a); }
@@ -268,38 +268,76 @@ inline T minimum(T a, T b) {
   return a != a ? a : least;
 }
 
-/// Python's: the result has the divisor's sign. An integer divided by 0 gives 0.
-template <Number T>
-inline T remainder(T a, T b) {
-  if constexpr (kIsFloat<T>) {
-    const T r = std::fmod(a, b);
-    if (r == T(0)) return std::copysign(T(0), b);
-    return (r < T(0)) != (b < T(0)) ? r + b : r;
-  } else {
-    // -1 divides the most negative number into one that does not exist; the hardware would trap.
-    if (b == 0 || b == -1) return 0;
-    const T r = static_cast<T>(a % b);
-    return r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
-  }
+/// The largest whole number not above a / b, and what is left: of b's sign, as in Python.
+template <class T>
+struct Division {
+  T quotient, rest;
+};
+
+/// For all numbers.
+template <std::floating_point T>
+Division<T> divided(T a, T b) {
+  const T rest = std::fmod(a, b);
+  if (b == 0) return {a / b, rest};
+  const bool crosses = rest != 0 && (rest < 0) != (b < 0);
+  const T quotient = (a - rest) / b - (crosses ? 1 : 0);
+  // The division above is inexact: the true quotient is the whole number next to it.
+  const T whole = std::floor(quotient);
+  const T nearest = quotient - whole > T(0.5) ? whole + 1 : whole;
+  return {nearest == 0 ? std::copysign(T(0), a / b) : nearest, rest == 0 ? std::copysign(T(0), b)
+                                                               : crosses ? rest + b
+                                                                         : rest};
 }
 
-/// The largest whole number not above a / b, consistent with remainder().
+template <std::integral T>
+Division<T> divided(T a, T b) {
+  // An integer divided by 0 gives 0. -1 divides the most negative number into one that does not
+  // exist; the hardware would trap.
+  if (b == 0) return {0, 0};
+  if (b == -1) return {static_cast<T>(-a), 0};
+  const T rest = static_cast<T>(a % b);
+  const bool crosses = rest != 0 && (rest < 0) != (b < 0);
+  return {static_cast<T>(a / b - crosses), static_cast<T>(crosses ? rest + b : rest)};
+}
+
+#if defined(__FMA__)
+/// For finite b and quotients whose whole numbers are exact: ten times as fast, the same values.
+template <class T>
+Division<T> divided_fast(T a, T b) {
+  // Rounded, the ratio may be one too far from zero. The rest is exact, and then of b's sign or one
+  // b short of it.
+  const T whole = truncated(a / b), rest = multiply_add(-whole, b, a);
+  const auto crosses = ((rest < 0) ^ (b < 0)) & (rest != 0);
+  return {crosses ? whole - 1 : whole, crosses ? rest + b : rest == 0 ? copysign(T{}, b) : rest};
+}
+
+template <class T>
+bool is_beyond_fast_division(T a, T b) {
+  using Number = Element<T>;
+  constexpr auto kExact = static_cast<Number>(int64_t{1} << (sizeof(Number) == 8 ? 51 : 22));
+  return any_greater(magnitude(a / b), all<T>(kExact)) ||
+         any_greater(magnitude(b), all<T>(std::numeric_limits<Number>::max()));
+}
+
+inline Floats remainder(Floats a, Floats b) {
+  if (!is_beyond_fast_division(a, b)) return divided_fast(a, b).rest;
+  return each([](float x, float y) { return divided(x, y).rest; }, a, b);
+}
+inline Floats floor_divide(Floats a, Floats b) {
+  if (!is_beyond_fast_division(a, b)) return divided_fast(a, b).quotient;
+  return each([](float x, float y) { return divided(x, y).quotient; }, a, b);
+}
+inline Division<double> divided(double a, double b) {
+  return is_beyond_fast_division(a, b) ? divided<double>(a, b) : divided_fast(a, b);
+}
+#endif
+template <Number T>
+inline T remainder(T a, T b) {
+  return divided(a, b).rest;
+}
 template <Number T>
 inline T floor_divide(T a, T b) {
-  if constexpr (kIsFloat<T>) {
-    if (b == T(0)) return a / b;
-    const T r = std::fmod(a, b);
-    T quotient = (a - r) / b;
-    if (r != T(0) && (r < T(0)) != (b < T(0))) quotient -= T(1);
-    // The division above is inexact: the true quotient is the whole number next to it.
-    const T whole = std::floor(quotient);
-    return quotient - whole > T(0.5) ? whole + T(1) : whole;
-  } else {
-    if (b == 0) return 0;
-    if (b == -1) return -a;
-    const T q = static_cast<T>(a / b);
-    return a % b != 0 && (a < 0) != (b < 0) ? static_cast<T>(q - 1) : q;
-  }
+  return divided(a, b).quotient;
 }
 
 inline float power(float a, float b) { return ::powf(a, b); }

@@ -5,8 +5,11 @@
 
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -47,9 +50,13 @@ inline void store(T* p, V v) {
   std::memcpy(p, &v, sizeof(V));
 }
 
+/// What a vector, or a number, is made of.
+template <class T>
+using Element = std::conditional_t<std::same_as<T, Floats>, float, T>;
+
 /// The number, or a vector of it.
 template <class T>
-inline T all(float a) {
+inline T all(Element<T> a) {
   return a - T{};
 }
 
@@ -73,14 +80,19 @@ inline void store_part(float* p, Floats v, int64_t count) {
 }
 #endif
 
-/// f(a) of each lane. (libmvec's functions are found where f is one of its.)
-template <class F>
-inline Floats each(Floats a, F f) {
-  float lanes[kLanes<float>];
-  store(lanes, a);
+/// f(a...) of each lane. (libmvec's functions are found where f is one of its.)
+template <class F, class... From>
+inline Floats each(F f, From... a) {
+  struct Lanes {
+    explicit Lanes(Floats v) { store(of, v); }
+    float of[kLanes<float>];
+  };
+  return [f](const auto&... lanes) {
+    float results[kLanes<float>];
 #pragma omp simd
-  for (int i = 0; i < kLanes<float>; ++i) lanes[i] = f(lanes[i]);
-  return load<Floats>(lanes);
+    for (int i = 0; i < kLanes<float>; ++i) results[i] = f(lanes.of[i]...);
+    return load<Floats>(results);
+  }(Lanes(a)...);
 }
 
 /// The bits of a float, or of a vector of them, and back.
@@ -92,16 +104,27 @@ inline Floats from_bits(Vector<int32_t> a) { return std::bit_cast<Floats>(a); }
 inline float as_float(int32_t a) { return static_cast<float>(a); }
 inline Floats as_float(Vector<int32_t> a) { return __builtin_convertvector(a, Floats); }
 
+constexpr int32_t kSignBit = std::numeric_limits<int32_t>::min();
+
 /// |a|
 template <class T>
 inline T magnitude(T a) {
-  return from_bits(bits(a) & 0x7fffffff);
+  return from_bits(bits(a) & ~kSignBit);
+}
+
+inline double magnitude(double a) { return std::fabs(a); }
+
+/// Of a's magnitude and b's sign.
+inline double copysign(double a, double b) { return std::copysign(a, b); }
+inline Floats copysign(Floats a, Floats b) {
+  return from_bits((bits(a) & ~kSignBit) | (bits(b) & kSignBit));
 }
 
 /// a · b + c, rounded once where the processor can.
-inline float multiply_add(float a, float b, float c) {
+template <class T>
+inline T multiply_add(T a, T b, T c) {
 #if defined(__FMA__)
-  return __builtin_fmaf(a, b, c);
+  return std::fma(a, b, c);
 #else
   return a * b + c;
 #endif
@@ -118,6 +141,7 @@ inline T greater(T a, T b) {
 }
 
 inline float sqrt(float a) { return std::sqrt(a); }
+inline double truncated(double a) { return std::trunc(a); }
 
 #if defined(__AVX512F__)
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -125,6 +149,9 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_p
 constexpr __mmask16 kAllLanes = 0xffff;
 inline Floats lesser(Floats a, Floats b) { return _mm512_maskz_min_ps(kAllLanes, a, b); }
 inline Floats greater(Floats a, Floats b) { return _mm512_maskz_max_ps(kAllLanes, a, b); }
+inline Floats truncated(Floats a) {
+  return _mm512_maskz_roundscale_ps(kAllLanes, a, _MM_FROUND_TO_ZERO);
+}
 inline bool any_greater(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
 /// The processor's own takes twice as long; rounded correctly all the same. (Markstein,
 /// "Computation of elementary functions on the IBM RISC System/6000 processor", 1990.)
@@ -146,12 +173,12 @@ inline Floats sqrt(Floats a) {
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 inline Floats lesser(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 inline Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline Floats truncated(Floats a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO); }
 inline bool any_greater(Floats a, Floats b) {
   return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
 }
 inline Floats sqrt(Floats a) { return _mm256_sqrt_ps(a); }
 #else
-inline Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
 inline bool any_greater(Floats a, Floats b) {
   const Vector<int32_t> is_greater = a > b;
   int32_t any = 0;
@@ -162,11 +189,11 @@ inline Floats sqrt(Floats a) {
 #if defined(__SSE2__)
   return _mm_sqrt_ps(a);
 #else
-  return each(a, [](float x) { return std::sqrt(x); });
+  return each([](float x) { return std::sqrt(x); }, a);
 #endif
 }
 #endif
-inline bool any_greater(float a, float b) { return a > b; }
+inline bool any_greater(double a, double b) { return a > b; }
 
 /// c0 + c1 x + c2 x² + …
 template <class T>

@@ -112,6 +112,16 @@ void reduce_columns(const TileInstruction& in, char* const* p, const Tile& tile)
     for (int64_t c = 0; c < tile.cols; ++c) to[c] = from[c];
     r = 1;
   }
+  // Four rows at once: a fourth of the traffic of what they are added to.
+  for (; r + 4 <= tile.rows; r += 4) {
+    const T* row[4];
+    for (int64_t i = 0; i < 4; ++i) row[i] = from + (r + i) * tile.cols;
+#pragma omp simd
+    for (int64_t c = 0; c < tile.cols; ++c) {
+      const T first = F::combine(row[0][c], row[1][c]), second = F::combine(row[2][c], row[3][c]);
+      to[c] = F::combine(to[c], F::combine(first, second));
+    }
+  }
   for (; r < tile.rows; ++r) {
     const T* row = from + r * tile.cols;
 #pragma omp simd

@@ -144,7 +144,7 @@ ROWS = [
         {"numpy": 1.0, "jax": 1.0, "torch": 1.0},
         rounds=5,
         compiled=False,
-        why="arithmetic and memory traffic overlap only in part",
+        why="stores first read the line that they replace",
     ),
     operation("add", 2, lambda lib, x, y: x + y, "stores first read the line that they replace"),
     operation("multiply", 2, lambda lib, x, y: x * y, "as add"),

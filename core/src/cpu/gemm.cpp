@@ -203,8 +203,9 @@ class BlockedProduct final : public Kernel {
   static constexpr int64_t kRows = 1536, kColumns = 3072;
   // From where on a block is worth packing: lines of the other operand, elements of its own.
   static constexpr int64_t kManyLines = 192, kManyElements = 160'000;
-  // Rows of tiles that a thread takes through all of b's panels.
-  static constexpr int64_t kGroup = 24;
+  // Of a, what a thread takes through all of b's panels: it stays in L2 beside one panel, and
+  // the more there is of it, the less often b, which does not, is read.
+  static constexpr int64_t kGroupBytes = 768 << 10;
   // Nanoseconds from which an item of a batch is worth its own parallel regions.
   static constexpr int64_t kLargeItem = 200'000;
   // A part of a sum that is worth adding up: multiplications, and elements of b.
@@ -299,24 +300,32 @@ class BlockedProduct final : public Kernel {
                          static_cast<double>(p_.m * p_.n * p_.k);
     const auto cost =
         parallel ? static_cast<int64_t>(static_cast<double>(p_.cost_per_item()) * share) : 0;
-    // Threads share out whichever there is more of: each then reads all of the other operand.
-    if (lines >= columns) {
+    const int64_t line_bytes = kernels_.rows * block.tile.k * static_cast<int64_t>(sizeof(T));
+    const int64_t most = std::max<int64_t>(1, kGroupBytes / line_bytes);
+    const int64_t b_bytes = block.n * block.tile.k * static_cast<int64_t>(sizeof(T));
+    if (lines >= columns && b_bytes <= kGroupBytes) {  // Every thread reads all of b, from L2.
       parallel_ranges(lines, cost, [&](int64_t first, int64_t last) {
-        for (int64_t line = first; line < last; line += kGroup) {
+        for (int64_t line = first; line < last; line += most) {
           const int64_t i = line * kernels_.rows;
-          const int64_t end = std::min(line + kGroup, last) * kernels_.rows;
+          const int64_t end = std::min(line + most, last) * kernels_.rows;
           multiply_part(block, i, std::min(end, block.m) - i, 0, block.n);
         }
       });
-    } else {
-      parallel_ranges(columns, cost, [&](int64_t first, int64_t last) {
-        const int64_t j = first * unit;
-        for (int64_t i = 0; i < block.m; i += kGroup * kernels_.rows) {
-          multiply_part(block, i, std::min(kGroup * kernels_.rows, block.m - i), j,
-                        std::min(last * unit, block.n) - j);
-        }
-      });
+      return;
     }
+    // A thread keeps a group of a's lines, and takes it through a share of b's panels.
+    const int64_t groups = (lines + most - 1) / most;
+    parallel_ranges(groups * columns, cost, [&](int64_t first, int64_t last) {
+      while (first < last) {
+        const int64_t group = first / columns, end = std::min(last, (group + 1) * columns);
+        const int64_t i = lines * group / groups * kernels_.rows;
+        const int64_t next = lines * (group + 1) / groups * kernels_.rows;
+        const int64_t j = first % columns * unit;
+        multiply_part(block, i, std::min(next, block.m) - i, j,
+                      std::min((end - group * columns) * unit, block.n) - j);
+        first = end;
+      }
+    });
   }
 
   void multiply_part(const Block& block, int64_t i, int64_t m, int64_t j, int64_t n) const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "cpu/vector.h"
 
@@ -19,6 +20,43 @@ constexpr int kTileRows = 4, kTileVectors = 3;
 #else
 constexpr int kTileRows = 4, kTileVectors = 2;
 #endif
+
+/// x and y by turns: from their beginnings, or from their middles on.
+template <class V, size_t... Lane>
+inline V zip(V x, V y, bool upper, std::index_sequence<Lane...>) {
+  constexpr size_t kAll = sizeof...(Lane);
+  return upper ? __builtin_shufflevector(x, y, (kAll / 2 + Lane / 2 + Lane % 2 * kAll)...)
+               : __builtin_shufflevector(x, y, (Lane / 2 + Lane % 2 * kAll)...);
+}
+
+/// A vector from each of `Width` lines into a panel of that width.
+template <int Width, class T>
+inline void pack_vectors(const T* from, int64_t line_stride, T* to) {
+  using V = Vector<T>;
+  constexpr int kLines = Width < kLanes<T> ? Width : kLanes<T>;
+  constexpr std::make_index_sequence<kLanes<T>> kEvery;
+  for (int first = 0; first < Width; first += kLines) {
+    V lines[kLines];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLines; ++i) lines[i] = load<V>(from + (first + i) * line_stride);
+    // A perfect shuffle turns an element's place, the bits of its line before those of its column,
+    // round by one bit: in the end the line's bits are the last.
+#pragma GCC unroll 4
+    for (int bit = 1; bit < kLines; bit *= 2) {
+      V shuffled[kLines];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLines; ++i) {
+        shuffled[i] = zip(lines[i / 2], lines[i / 2 + kLines / 2], i % 2 == 1, kEvery);
+      }
+#pragma GCC unroll 16
+      for (int i = 0; i < kLines; ++i) lines[i] = shuffled[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLines; ++i) {
+      store(to + i * kLanes<T> / kLines * Width + first, lines[i]);
+    }
+  }
+}
 
 template <int Width, class T>
 void pack(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {
@@ -37,14 +75,11 @@ void pack(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t 
         std::memcpy(to + e * Width, panel + e * stride, Width * sizeof(T));
       }
     } else if (stride == 1) {
-      // Short runs of each line, so that both the lines read and the panel written stay in L1.
-      constexpr int64_t kRun = 64 / static_cast<int64_t>(sizeof(T));
+      // Squares of a vector's elements of each line, so that both the lines read and the panel
+      // written stay in L1.
       int64_t e = 0;
-      for (; e + kRun <= k; e += kRun) {
-        for (int64_t line = 0; line < Width; ++line) {
-          const T* run = panel + line * line_stride + e;
-          for (int64_t i = 0; i < kRun; ++i) to[(e + i) * Width + line] = run[i];
-        }
+      for (; e + kLanes<T> <= k; e += kLanes<T>) {
+        pack_vectors<Width>(panel + e, line_stride, to + e * Width);
       }
       for (; e < k; ++e) {
         for (int64_t line = 0; line < Width; ++line) {

@@ -143,9 +143,11 @@ class BlockedProduct final : public Kernel {
         kernels_(gemm_kernels<T>()),
         width_(kernels_.vectors * kernels_.lanes),
         items_(p_.items()) {
-    // Packing pays where an operand is read often enough, and from memory that lies unfavourably.
-    packs_b_ = p_.b_column != 1 || (p_.m >= kManyLines && p_.k * p_.n >= kManyElements);
-    packs_a_ = p_.n >= kManyLines && p_.m * p_.k >= kManyElements;
+    // Packing pays where an operand is read often enough, and from memory that lies unfavourably; a
+    // block that threads share has to be worth a parallel region too.
+    const bool shared = items_ == 1 || p_.cost_per_item() > kLargeItem;
+    packs_b_ = p_.b_column != 1 || (p_.m >= kManyRows && (!shared || p_.k * p_.n >= kManyElements));
+    packs_a_ = p_.n >= kManyColumns && p_.m * p_.k >= kManyElements;
     const int64_t most = packs_a_ || packs_b_ ? kPackedDepth : kPlainDepth;
     const int64_t cuts = std::max<int64_t>(1, (p_.k + most - 1) / most);
     depth_ = (p_.k + cuts - 1) / cuts;
@@ -201,8 +203,8 @@ class BlockedProduct final : public Kernel {
   static constexpr int64_t kPackedDepth = 512, kPlainDepth = 1024;
   // What is packed at a time.
   static constexpr int64_t kRows = 1536, kColumns = 3072;
-  // From where on a block is worth packing: lines of the other operand, elements of its own.
-  static constexpr int64_t kManyLines = 192, kManyElements = 160'000;
+  // From where on a block is worth packing: rows or columns of the result, elements of its own.
+  static constexpr int64_t kManyRows = 64, kManyColumns = 192, kManyElements = 160'000;
   // Of a, what a thread takes through all of b's panels: it stays in L2 beside one panel, and
   // the more there is of it, the less often b, which does not, is read.
   static constexpr int64_t kGroupBytes = 768 << 10;

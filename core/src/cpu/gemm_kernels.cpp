@@ -123,17 +123,28 @@ void pack_b(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_
   }
 }
 
+/// Writes n sums of a row: vectors of `Lanes`, then of half as many each time.
+template <int Lanes, class T>
+inline void finish_row(const GemmTile<T>& t, const T* sums, T* out, const T* bias, int64_t n) {
+  using V = Vector<T, Lanes>;
+  for (; n >= Lanes; n -= Lanes, sums += Lanes, out += Lanes) {
+    V v = load<V>(sums);
+    if (t.add) v = load<V>(out) + v;
+    if (bias) v += load<V>(bias), bias += Lanes;
+    if (t.relu) v = v < T{0} ? V{} : v;
+    store(out, v);
+  }
+  if constexpr (Lanes > 1) {
+    if (n > 0) finish_row<Lanes / 2>(t, sums, out, bias, n);
+  }
+}
+
 /// Writes a tile's sums where they are fewer columns than vectors hold.
 template <class T>
 __attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, int64_t width,
                                            int64_t rows, int64_t n) {
-  for (int64_t i = 0; i < rows; ++i, sums += width) {
-    T* const out = t.out + i * t.out_row;
-    for (int64_t j = 0; j < n; ++j) {
-      T v = t.add ? out[j] + sums[j] : sums[j];
-      if (t.bias) v += t.bias[j];
-      out[j] = t.relu && v < T{0} ? T{0} : v;
-    }
+  for (int64_t i = 0; i < rows; ++i) {
+    finish_row<kLanes<T>>(t, sums + i * width, t.out + i * t.out_row, t.bias, n);
   }
 }
 

@@ -202,7 +202,7 @@ class BlockedProduct final : public Kernel {
   // How much of a sum is computed at a time: panels of b stay in L2, packed ones of a in L1.
   static constexpr int64_t kPackedDepth = 512, kPlainDepth = 1024;
   // What is packed at a time.
-  static constexpr int64_t kRows = 1536, kColumns = 3072;
+  static constexpr int64_t kRows = 2048, kColumns = 4096;
   // From where on a block is worth packing: rows or columns of the result, elements of its own.
   static constexpr int64_t kManyRows = 64, kManyColumns = 192, kManyElements = 160'000;
   // Of a, what a thread takes through all of b's panels: it stays in L2 beside one panel, and

@@ -70,6 +70,19 @@ def test_a_product_has_numpys_value_and_the_same_bits_for_any_number_of_threads(
         np.testing.assert_allclose(one, expected, rtol=allowed, atol=allowed)
 
 
+#: Several groups of rows; more rows and columns than are packed at a time.
+@pytest.mark.parametrize("shape", [(1000, 500, 450), (2100, 400, 4200)])
+def test_a_product_is_whole_where_its_blocks_meet(shape, threads):
+    m, k, n = shape
+    rng = np.random.default_rng(0)
+    a = rng.integers(-9, 10, (m, k)).astype(np.float32)  # so every sum is exact
+    b = rng.integers(-9, 10, (k, n)).astype(np.float32)
+    left, right = cx.Tensor(a), cx.Tensor(b)
+    for count in (1, 2, 5):
+        threads(count)
+        np.testing.assert_array_equal(np.array(left @ right), a @ b)
+
+
 @pytest.mark.parametrize("shape", [(32, 784, 128), (32, 1000, 8), (300, 300, 300)])
 def test_nan_passes_through_a_product_and_its_relu(shape):
     m, k, n = shape

@@ -119,7 +119,7 @@ int64_t Product::cost_per_item() const {
 }
 
 KernelPtr make_matmul(const Layout& a, const Layout& b, const Layout& out, const Epilogue& epilogue,
-                      Precision precision) {
+                      Precision precision, bool b_is_updated) {
   check_layouts(a, b, out);
   const int rank = out.shape.rank();
   Product p;
@@ -134,6 +134,7 @@ KernelPtr make_matmul(const Layout& a, const Layout& b, const Layout& out, const
   p.batch = collapse_batch(a, b);
   p.epilogue = epilogue;
   p.precision = precision;
+  p.b_is_updated = b_is_updated;
   p.operation = "matmul " + to_string(a.shape) + " · " + to_string(b.shape);
   fold_batch_into_rows(p);
   turn_column_into_row(p);

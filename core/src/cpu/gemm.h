@@ -28,8 +28,9 @@ struct Product {
   std::vector<BatchAxis> batch;
   size_t a_input = 0, b_input = 1;  ///< Which of the inputs the operands are.
   Epilogue epilogue;
-  int64_t bias_stride = 1;  ///< 0 where one element is added to all of a row.
-  std::string operation;    ///< For messages: the name and the shapes.
+  int64_t bias_stride = 1;    ///< 0 where one element is added to all of a row.
+  bool b_is_updated = false;  ///< As make_matmul has it.
+  std::string operation;      ///< For messages: the name and the shapes.
 
   int64_t items() const;
   Item item(int64_t index) const;

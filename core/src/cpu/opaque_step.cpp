@@ -1,5 +1,7 @@
 #include "cpu/opaque_step.h"
 
+#include <algorithm>
+
 #include "cpu/contraction.h"
 #include "cpu/index.h"
 #include "cpu/kernel.h"
@@ -16,13 +18,23 @@ Window window_of(const LoweredValue& value) {
   return {{a[0], a[1]}, {a[2], a[3]}, {a[4], a[5]}, {a[6], a[7]}};
 }
 
-KernelPtr make_kernel(const LoweredValue& it, const std::vector<Layout>& in, const Layout& out) {
+/// Does an elementwise step read the value, as the update of a weight does?
+bool is_read_by_elements(const Lowered& lowered, int v) {
+  return std::any_of(lowered.values.begin(), lowered.values.end(), [v](const LoweredValue& it) {
+    return is_elementwise(it.op) && std::any_of(it.inputs.begin(), it.inputs.end(),
+                                                [v](const Access& read) { return read.base == v; });
+  });
+}
+
+KernelPtr make_kernel(const Lowered& lowered, const LoweredValue& it, const std::vector<Layout>& in,
+                      const Layout& out) {
   switch (it.op) {
     case Op::k_matmul: {
       Epilogue epilogue;
       epilogue.bias = in.size() > 2;
       epilogue.relu = it.attributes[0] != 0;
-      return make_matmul(in[0], in[1], out, epilogue, static_cast<Precision>(it.attributes[1]));
+      return make_matmul(in[0], in[1], out, epilogue, static_cast<Precision>(it.attributes[1]),
+                         is_read_by_elements(lowered, it.inputs[1].base));
     }
     case Op::k_conv2d:
       return make_conv2d(window_of(it), in[0], in[1], out, in.size() > 2,
@@ -68,7 +80,7 @@ class KernelStep final : public Step {
     }
     inputs_.resize(in_.size());
     const Layout out{it.dtype, it.shape, contiguous_strides(it.shape)};
-    kernel_ = make_kernel(it, in, out);
+    kernel_ = make_kernel(lowered, it, in, out);
     text_ = std::string(name(it.op)) + " → " + to_string(it.shape);
   }
 

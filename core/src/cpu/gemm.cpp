@@ -221,9 +221,9 @@ class BlockedProduct final : public Kernel {
   };
 
   /// Into how many parts the sum is cut. Where few results come of long sums this gives every
-  /// thread work. And the thread that updates some rows of the weights b, and so
-  /// has them in its cache, is then the one that multiplies by them (44 us became 26 for 32 × 784 ·
-  /// 784 × 128 in a training step on two threads; outside of one 22 became 24).
+  /// thread work. And the thread that updates some rows of the weights b, and so has them in its
+  /// cache, is then the one that multiplies by them (44 us became 26 for 32 × 784 · 784 × 128 in a
+  /// training step on two threads; outside of one 22 became 24).
   int64_t sum_parts() const {
     const int64_t most = std::min(
         {p_.m * p_.n * p_.k / kPartVolume, p_.k / std::max<int64_t>(2 * p_.m, 1), kMostParts});

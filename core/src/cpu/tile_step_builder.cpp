@@ -1,7 +1,6 @@
 #include "cpu/tile_step_builder.h"
 
 #include <algorithm>
-#include <span>
 #include <string>
 #include <utility>
 

@@ -188,7 +188,7 @@ ROWS = [
         (32, 784),
         (784, 128),
         SMALL,
-        "waking a second thread, and adding up the two halves of the sum",
+        "waking a second thread, and rows of b that begin amid cache lines",
     ),
     product_row(
         "matmul-batch",
@@ -196,10 +196,12 @@ ROWS = [
         (64, 128, 128),
         (64, 128, 128),
         SMALL,
-        "the operands come from L3, and NumPy's arrays begin amid a cache line",
+        "the operands come from L3, and are packed first",
     ),
     rounded_row(1000, 9),
     rounded_row(4096, 5),
-    forward_row(32, "as the product of 32 rows; four more steps, and some µs of Python"),
+    forward_row(
+        32, "as the product of 32 rows; half of the hidden layer lies in the other core's cache"
+    ),
     forward_row(1, "reading the weights from L2, and some µs of Python"),
 ]

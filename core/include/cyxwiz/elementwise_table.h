@@ -55,7 +55,7 @@ UNARY(asinh,       floating, m::asinh(a),                     { return {g * rsqr
 UNARY(acosh,       floating, m::acosh(a),                     { return {g * rsqrt(x * x - 1)}; })
 UNARY(atanh,       floating, m::atanh(a),                     { return {g / (1 - x * x)}; })
 UNARY(erf,         floating, m::erf(a),                       { return {g * exp(-x * x) * (2 * std::numbers::inv_sqrtpi)}; })
-UNARY(sigmoid,     floating, m::sigmoid(a),                    { return {g * y * (1 - y)}; })
+UNARY(sigmoid,     floating, m::sigmoid(a),                   { return {g * y * (1 - y)}; })
 UNARY(softplus,    floating, m::softplus(a),                  { return {g * sigmoid(x)}; })
 UNARY(isnan,       boolean,  a != a,                          NONE)
 UNARY(isinf,       boolean,  m::isinf(a),                     NONE)

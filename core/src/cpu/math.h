@@ -125,47 +125,37 @@ inline constexpr float kPi[] = {3.14159274f, -8.74227766e-8f, -3.43024902e-15f};
 inline constexpr float kInversePi = 0.318309886f, kReach = 1e5f;
 
 /// sin(a − n π), negated where the last bit of `rounded` is set.
-template <Float32 T>
-inline T sine(T a, T n, T rounded) {
-  T r = a;
-  for (const float part : kPi) r = multiply_add(n, all<T>(-part), r);
-  const T square = r * r;
-  const T p = polynomial(square, -0.166666594f, 8.3330608e-3f, -1.98091774e-4f, 2.60478853e-6f);
+inline Floats sine(Floats a, Floats n, Floats rounded) {
+  Floats r = a;
+  for (const float part : kPi) r = multiply_add(n, all<Floats>(-part), r);
+  const Floats square = r * r;
+  const Floats p =
+      polynomial(square, -0.166666594f, 8.3330608e-3f, -1.98091774e-4f, 2.60478853e-6f);
   return from_bits(bits(multiply_add(p, square * r, r)) ^ bits(rounded) << 31);
 }
 
 /// The result, but f(a) where |a| is beyond kReach.
-template <Float32 T, class F>
-[[gnu::noinline, gnu::cold]] T corrected(T result, T a, F f) {
-  float of[sizeof(T) / sizeof(float)], results[sizeof(T) / sizeof(float)];
-  store(of, a);
-  store(results, result);
-  for (size_t i = 0; i < sizeof(T) / sizeof(float); ++i) {
-    if (magnitude(of[i]) > kReach) results[i] = f(of[i]);
-  }
-  return load<T>(results);
+template <class F>
+[[gnu::noinline, gnu::cold]] Floats corrected(Floats result, Floats a, F f) {
+  return each([f](float r, float x) { return magnitude(x) > kReach ? f(x) : r; }, result, a);
 }
 
 /// Within 2 ulp.
-template <Float32 T>
-inline T sin(T a) {
-  const T x = magnitude(a);  // and the sign last: sin(-0) is -0
-  const T rounded = multiply_add(x, all<T>(kInversePi), all<T>(kRounding));
-  const T result = from_bits(bits(sine(x, rounded - kRounding, rounded)) ^ bits(a) ^ bits(x));
-  return any_greater(x, all<T>(kReach)) ? corrected(result, a, ::sinf) : result;
+inline Floats sin(Floats a) {
+  const Floats x = magnitude(a);  // and the sign last: sin(-0) is -0
+  const Floats rounded = multiply_add(x, all<Floats>(kInversePi), all<Floats>(kRounding));
+  const Floats result = from_bits(bits(sine(x, rounded - kRounding, rounded)) ^ bits(a) ^ bits(x));
+  return any_greater(x, all<Floats>(kReach)) ? corrected(result, a, ::sinf) : result;
 }
 
 /// Within 2 ulp.
-template <Float32 T>
-inline T cos(T a) {
+inline Floats cos(Floats a) {
   // cos(a) = sin(a + π / 2), and a + π / 2 lies around k π where a lies around (k − 1/2) π.
-  const T rounded = multiply_add(a, all<T>(kInversePi), all<T>(0.5f)) + kRounding;
-  const T result = sine(a, rounded - kRounding - 0.5f, rounded);
-  return any_greater(magnitude(a), all<T>(kReach)) ? corrected(result, a, ::cosf) : result;
+  const Floats rounded = multiply_add(a, all<Floats>(kInversePi), all<Floats>(0.5f)) + kRounding;
+  const Floats result = sine(a, rounded - kRounding - 0.5f, rounded);
+  return any_greater(magnitude(a), all<Floats>(kReach)) ? corrected(result, a, ::cosf) : result;
 }
 #else
-inline float sin(float a) { return ::sinf(a); }
-inline float cos(float a) { return ::cosf(a); }
 inline Floats sin(Floats a) {
   return each([](float x) { return ::sinf(x); }, a);
 }
@@ -173,6 +163,8 @@ inline Floats cos(Floats a) {
   return each([](float x) { return ::cosf(x); }, a);
 }
 #endif
+inline float sin(float a) { return ::sinf(a); }
+inline float cos(float a) { return ::cosf(a); }
 inline double sin(double a) { return ::sin(a); }
 inline double cos(double a) { return ::cos(a); }
 

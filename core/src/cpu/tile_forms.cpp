@@ -127,6 +127,15 @@ void add_form(TileKernels& k) {
   add_form_then<Operand, Outer, Left, Right>(k);
 }
 
+/// A function that takes so long that what is computed beside it costs nothing: while it runs,
+/// operands come from memory.
+template <class Function>
+void add_forms_of(TileKernels& k) {
+  add_form<Add, Function>(k);
+  add_form<Add, Multiply, Function>(k);
+  add_form<Multiply, Function>(k);
+}
+
 }  // namespace
 
 // What the update rules of optimizers, normalisation and polynomials are made of. A form with an
@@ -155,17 +164,9 @@ void fill_forms(TileKernels& k) {
   add_form<Divide, Operand, Add>(k);
   add_form<Divide, Operand, Multiply>(k);
 
-  // Functions that take so long that what is computed beside them costs nothing: while they run,
-  // operands come from memory.
-  add_form<Add, Exp>(k);
-  add_form<Add, Sin>(k);
-  add_form<Add, Cos>(k);
-  add_form<Add, Multiply, Exp>(k);
-  add_form<Add, Multiply, Sin>(k);
-  add_form<Add, Multiply, Cos>(k);
-  add_form<Multiply, Exp>(k);
-  add_form<Multiply, Sin>(k);
-  add_form<Multiply, Cos>(k);
+  add_forms_of<Exp>(k);
+  add_forms_of<Sin>(k);
+  add_forms_of<Cos>(k);
   add_form_then<Exp, Negative>(k);
   add_form_then<Exp, Subtract>(k);
   add_form_then<Exp, Multiply>(k);

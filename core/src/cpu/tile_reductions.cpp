@@ -85,22 +85,22 @@ struct Itself {
   }
 };
 
+template <class F, class G, class T, class... From>
+void reduce_each_row(T* to, const Tile& tile, const From*... from) {
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    to[r] = reduce_row<F, G, T>(tile.cols, from + r * tile.cols...);
+  }
+}
+
 template <class F, class T>
 void reduce_rows(const TileInstruction& in, char* const* p, const Tile& tile) {
-  T* to = at<T>(p, in.to);
-  const T* from = at<const T>(p, in.a);
-  for (int64_t r = 0; r < tile.rows; ++r, from += tile.cols) {
-    to[r] = reduce_row<F, Itself, T>(tile.cols, from);
-  }
+  reduce_each_row<F, Itself>(at<T>(p, in.to), tile, at<const T>(p, in.a));
 }
 
 template <class T>
 void sum_products(const TileInstruction& in, char* const* p, const Tile& tile) {
-  T* to = at<T>(p, in.to);
-  const T *a = at<const T>(p, in.a), *b = at<const T>(p, in.b);
-  for (int64_t r = 0; r < tile.rows; ++r, a += tile.cols, b += tile.cols) {
-    to[r] = reduce_row<SumOf, multiply_op, T>(tile.cols, a, b);
-  }
+  reduce_each_row<SumOf, multiply_op>(at<T>(p, in.to), tile, at<const T>(p, in.a),
+                                      at<const T>(p, in.b));
 }
 
 template <class F, class T>

@@ -228,10 +228,11 @@ class TileStep::Runner {
 
 TileStep::TileStep(const Lowered& lowered, const Group& group) {
   TileStepBuilder builder(lowered, group, *this);
-  builder.build(TileStepBuilder::kTile);
+  const int64_t likely = builder.likely_tile();
+  builder.build(likely);
   // Which registers it takes is known only once it is built.
   const int64_t tile = builder.best_tile();
-  if (tile == TileStepBuilder::kTile) return;
+  if (tile == likely) return;
   *this = TileStep();
   TileStepBuilder(lowered, group, *this).build(tile);
 }

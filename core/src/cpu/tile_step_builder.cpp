@@ -510,10 +510,8 @@ bool TileStepBuilder::absorb_operands(Draft& outer) {
 
 /// Takes operands of an operation that are one element from where they lie.
 bool TileStepBuilder::absorb_singles(Draft& draft) {
-  if (draft.pass.outer == Op::kInput || !is_plain(draft.pass) || draft.inputs.size() != 2) {
-    return false;
-  }
-  return draft.once_operands == 0 && become(draft, draft.pass, parts_of(draft).second);
+  const bool is_binary = draft.pass.outer != Op::kInput && draft.inputs.size() == 2;
+  return is_binary && is_plain(draft.pass) && become(draft, draft.pass, parts_of(draft).second);
 }
 
 /// Makes one pass over the tile of several where there is a kernel for it.
@@ -643,12 +641,16 @@ void TileStepBuilder::plan_terminals() {
   }
 }
 
+int64_t TileStepBuilder::likely_tile() const {
+  if (group_.members.size() == 1) return kLongTile;
+  return group_.kind == ReduceKind::kNone ? kChainTile : kTile;
+}
+
 int64_t TileStepBuilder::best_tile() const {
   const bool needs_tile_registers = std::any_of(
       drafts_.begin(), drafts_.end(), [](const Draft& d) { return !d.to.memory && !d.to.row; });
-  if (group_.members.size() == 1 || !needs_tile_registers) return kLongTile;
-  if (group_.kind == ReduceKind::kNone) return kChainTile;
-  return step_.registers_ > kManyRegisters ? kTile / 2 : kTile;
+  const int64_t tile = needs_tile_registers ? likely_tile() : kLongTile;
+  return tile == kTile && step_.registers_ > kManyRegisters ? kTile / 2 : tile;
 }
 
 void TileStepBuilder::build(int64_t tile) {

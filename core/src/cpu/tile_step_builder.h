@@ -15,19 +15,18 @@ class TileStepBuilder {
   TileStepBuilder(const Lowered& lowered, const Group& group, TileStep& step)
       : lowered_(lowered), group_(group), step_(step) {}
 
-  /// Elements in a tile: its registers together should stay well within a 32 KiB L1 cache.
-  static constexpr int64_t kTile = 1024;
-
   /// Makes the step, for tiles of about so many elements.
   void build(int64_t tile);
-  /// After build(): how many elements would be best for what it takes?
+  /// How many elements suit what the group is; and, after build(), what its registers take.
+  int64_t likely_tile() const;
   int64_t best_tile() const;
 
  private:
-  // What needs no registers can take long strides. A chain without a reduction takes short ones: so
-  // few instructions that the processor begins the next operation, and its loads from memory, while
-  // it still computes the last.
-  static constexpr int64_t kLongTile = 8192, kChainTile = 256;
+  // Elements in a tile: its registers together should stay well within a 32 KiB L1 cache. What
+  // needs none can take long strides. A chain without a reduction takes short ones: so few
+  // instructions that the processor begins the next operation, and its loads from memory, while it
+  // still computes the last.
+  static constexpr int64_t kTile = 1024, kLongTile = 8192, kChainTile = 256;
 
   // Where a value is while a tile is computed: a virtual register, or a memory operand.
   struct Location {

@@ -139,20 +139,22 @@ template <class T>
 class BlockedProduct final : public Kernel {
  public:
   explicit BlockedProduct(const Product& product)
-      : p_(product),
-        kernels_(gemm_kernels<T>()),
-        width_(kernels_.vectors * kernels_.lanes),
-        items_(p_.items()) {
+      : p_(product), kernels_(gemm_kernels<T>()), items_(p_.items()) {
     // Packing pays where an operand is read often enough, and from memory that lies unfavourably; a
     // block that threads share has to be worth a parallel region too.
     const bool shared = items_ == 1 || p_.cost_per_item() > kLargeItem;
     packs_b_ = p_.b_column != 1 || (p_.m >= kManyRows && (!shared || p_.k * p_.n >= kManyElements));
     packs_a_ = p_.n >= kManyColumns && p_.m * p_.k >= kManyElements;
-    const int64_t most = packs_a_ || packs_b_ ? kPackedDepth : kPlainDepth;
+    const bool packs_both = packs_a_ && packs_b_;
+    tiles_ = packs_both ? &kernels_.tall : &kernels_.flat;
+    width_ = tiles_->vectors * kernels_.lanes;
+    const int64_t most = packs_both ? kPanelBytes / (width_ * static_cast<int64_t>(sizeof(T)))
+                         : packs_a_ || packs_b_ ? kPackedDepth
+                                                : kPlainDepth;
     const int64_t cuts = std::max<int64_t>(1, (p_.k + most - 1) / most);
-    depth_ = (p_.k + cuts - 1) / cuts;
+    depth_ = std::min(p_.k, round_up((p_.k + cuts - 1) / cuts, kernels_.lanes));
     if (items_ == 1) parts_ = sum_parts();
-    rows_ = std::min(round_up(p_.m, kernels_.rows), round_up(kRows, kernels_.rows));
+    rows_ = std::min(round_up(p_.m, tiles_->rows), round_up(kRows, tiles_->rows));
     columns_ = packs_b_ ? std::min(round_up(p_.n, width_), round_up(kColumns, width_)) : p_.n;
     in_parallel_ = items_ * parts_ == 1 || (parts_ == 1 && p_.cost_per_item() > kLargeItem);
     slots_ = in_parallel_ ? 1 : slot_count(items_ * parts_);
@@ -199,7 +201,9 @@ class BlockedProduct final : public Kernel {
   }
 
  private:
-  // How much of a sum is computed at a time: panels of b stay in L2, packed ones of a in L1.
+  // A panel of b that stays in L1, where both operands are packed.
+  static constexpr int64_t kPanelBytes = 32 << 10;
+  // How much of a sum is computed at a time else: panels of b stay in L2, packed ones of a in L1.
   static constexpr int64_t kPackedDepth = 512, kPlainDepth = 1024;
   // What is packed at a time.
   static constexpr int64_t kRows = 2048, kColumns = 4096;
@@ -227,7 +231,7 @@ class BlockedProduct final : public Kernel {
   int64_t sum_parts() const {
     const int64_t most = std::min(
         {p_.m * p_.n * p_.k / kPartVolume, p_.k / std::max<int64_t>(2 * p_.m, 1), kMostParts});
-    const bool rows_suffice = p_.m >= most * kernels_.rows;
+    const bool rows_suffice = p_.m >= most * tiles_->rows;
     if (most < 2 || (rows_suffice && !p_.b_is_updated)) return 1;
     return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(most)));
   }
@@ -235,7 +239,7 @@ class BlockedProduct final : public Kernel {
   /// Rounded so that every slot and both packed blocks are aligned.
   int64_t a_elements() const { return packs_a_ ? round_up(depth_ * rows_, 64) : 0; }
   int64_t b_elements() const {
-    return round_up(depth_ * (packs_b_ ? columns_ : kernels_.lanes * kernels_.vectors), 64);
+    return round_up(depth_ * (packs_b_ ? columns_ : kernels_.lanes * tiles_->vectors), 64);
   }
   int64_t slot_elements() const { return a_elements() + b_elements(); }
   int64_t partial_elements() const { return parts_ > 1 ? parts_ * p_.m * p_.n : 0; }
@@ -254,13 +258,13 @@ class BlockedProduct final : public Kernel {
         const T* b = o.b + e * p_.b_inner + j * p_.b_column;
         // Where b is read in place, only a last panel that is no whole vectors is packed.
         const int64_t packed = packs_b_ ? 0 : n % kernels_.lanes == 0 ? n : n / width_ * width_;
-        pack(kernels_.pack_b, width_, b + packed * p_.b_column, n - packed, p_.b_column, k,
+        pack(tiles_->pack_b, width_, b + packed * p_.b_column, n - packed, p_.b_column, k,
              p_.b_inner, packed_b, parallel);
         for (int64_t i = 0; i < p_.m; i += rows_) {
           const int64_t m = std::min(rows_, p_.m - i);
           const T* a = o.a + i * p_.a_row + e * p_.a_inner;
           if (packs_a_) {
-            pack(kernels_.pack_a, kernels_.rows, a, m, p_.a_row, k, p_.a_inner, packed_a, parallel);
+            pack(tiles_->pack_a, tiles_->rows, a, m, p_.a_row, k, p_.a_inner, packed_a, parallel);
           }
           Block block{packs_a_ ? packed_a : a, b, packed_b, packed, m, n, {}};
           block.tile.k = k;
@@ -298,20 +302,20 @@ class BlockedProduct final : public Kernel {
 
   void multiply_block(const Block& block, bool parallel) const {
     const int64_t unit = packs_b_ ? width_ : kernels_.lanes;
-    const int64_t lines = round_up(block.m, kernels_.rows) / kernels_.rows;
+    const int64_t lines = round_up(block.m, tiles_->rows) / tiles_->rows;
     const int64_t columns = round_up(block.n, unit) / unit;
     const double share = static_cast<double>(block.m * block.n * block.tile.k) /
                          static_cast<double>(p_.m * p_.n * p_.k);
     const auto cost =
         parallel ? static_cast<int64_t>(static_cast<double>(p_.cost_per_item()) * share) : 0;
-    const int64_t line_bytes = kernels_.rows * block.tile.k * static_cast<int64_t>(sizeof(T));
+    const int64_t line_bytes = tiles_->rows * block.tile.k * static_cast<int64_t>(sizeof(T));
     const int64_t most = std::max<int64_t>(1, kGroupBytes / line_bytes);
     const int64_t b_bytes = block.n * block.tile.k * static_cast<int64_t>(sizeof(T));
     if (lines >= columns && b_bytes <= kGroupBytes) {  // Every thread reads all of b, from L2.
       parallel_ranges(lines, cost, [&](int64_t first, int64_t last) {
         for (int64_t line = first; line < last; line += most) {
-          const int64_t i = line * kernels_.rows;
-          const int64_t end = std::min(line + most, last) * kernels_.rows;
+          const int64_t i = line * tiles_->rows;
+          const int64_t end = std::min(line + most, last) * tiles_->rows;
           multiply_part(block, i, std::min(end, block.m) - i, 0, block.n);
         }
       });
@@ -322,8 +326,8 @@ class BlockedProduct final : public Kernel {
     parallel_ranges(groups * columns, cost, [&](int64_t first, int64_t last) {
       while (first < last) {
         const int64_t group = first / columns, end = std::min(last, (group + 1) * columns);
-        const int64_t i = lines * group / groups * kernels_.rows;
-        const int64_t next = lines * (group + 1) / groups * kernels_.rows;
+        const int64_t i = lines * group / groups * tiles_->rows;
+        const int64_t next = lines * (group + 1) / groups * tiles_->rows;
         const int64_t j = first % columns * unit;
         multiply_part(block, i, std::min(next, block.m) - i, j,
                       std::min((end - group * columns) * unit, block.n) - j);
@@ -336,8 +340,8 @@ class BlockedProduct final : public Kernel {
     GemmTile<T> tile = block.tile;
     tile.a = block.a + i * (packs_a_ ? tile.k : p_.a_row);
     tile.a_row = packs_a_ ? 1 : p_.a_row;
-    tile.a_inner = packs_a_ ? kernels_.rows : p_.a_inner;
-    tile.a_tile = kernels_.rows * (packs_a_ ? tile.k : p_.a_row);
+    tile.a_inner = packs_a_ ? tiles_->rows : p_.a_inner;
+    tile.a_tile = tiles_->rows * (packs_a_ ? tile.k : p_.a_row);
     for (const int64_t end = j + n; j < end;) {
       int64_t columns = std::min(width_, end - j);
       if (j >= block.packed) {
@@ -352,16 +356,17 @@ class BlockedProduct final : public Kernel {
       }
       tile.out = block.tile.out + i * p_.n + j;
       if (block.tile.bias) tile.bias = block.tile.bias + j;
-      kernels_.tiles(tile, m, columns);
+      tiles_->run(tile, m, columns);
       j += columns;
     }
   }
 
   const Product p_;
   const GemmKernels<T>& kernels_;
-  const int64_t width_;  // of a panel of b
   const int64_t items_;
   bool packs_a_, packs_b_;
+  const GemmTiles<T>* tiles_;
+  int64_t width_;  // of a panel of b
   int64_t depth_, rows_, columns_;
   int64_t parts_ = 1;
   bool in_parallel_;

@@ -3,6 +3,9 @@
 // keep the copy that an older processor can't run.
 #include "cpu/gemm_kernels.h"
 
+#include <algorithm>
+#include <bit>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -12,13 +15,17 @@
 namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
 namespace {
 
-// The register tile in rows × vectors: as many accumulators as leave registers for a and b.
+/// A register tile: as many accumulators as leave registers for a and b.
+struct TileShape {
+  int rows, vectors;
+  bool operator==(const TileShape&) const = default;
+};
 #if defined(__AVX512F__)
-constexpr int kTileRows = 8, kTileVectors = 3;
+constexpr TileShape kFlat = {8, 3}, kTall = {14, 2};
 #elif defined(__AVX2__)
-constexpr int kTileRows = 4, kTileVectors = 3;
+constexpr TileShape kFlat = {4, 3}, kTall = kFlat;
 #else
-constexpr int kTileRows = 4, kTileVectors = 2;
+constexpr TileShape kFlat = {4, 2}, kTall = kFlat;
 #endif
 
 /// x and y by turns: from their beginnings, or from their middles on.
@@ -29,76 +36,89 @@ inline V zip(V x, V y, bool upper, std::index_sequence<Lane...>) {
                : __builtin_shufflevector(x, y, (Lane / 2 + Lane % 2 * kAll)...);
 }
 
-/// A vector from each of `Width` lines into a panel of that width.
-template <int Width, class T>
-inline void pack_vectors(const T* from, int64_t line_stride, T* to) {
+/// A vector from each of `Lines` lines into columns of a panel that is `Width` wide.
+template <int Lines, int Width, class T>
+inline void pack_lines(const T* from, int64_t line_stride, T* to) {
   using V = Vector<T>;
-  constexpr int kLines = Width < kLanes<T> ? Width : kLanes<T>;
+  constexpr int kAll = std::bit_ceil(unsigned{Lines});
   constexpr std::make_index_sequence<kLanes<T>> kEvery;
-  for (int first = 0; first < Width; first += kLines) {
-    V lines[kLines];
+  V lines[kAll] = {};
 #pragma GCC unroll 16
-    for (int i = 0; i < kLines; ++i) lines[i] = load<V>(from + (first + i) * line_stride);
-    // A perfect shuffle turns an element's place, the bits of its line before those of its column,
-    // round by one bit: in the end the line's bits are the last.
+  for (int i = 0; i < Lines; ++i) lines[i] = load<V>(from + i * line_stride);
+  // A perfect shuffle turns an element's place, the bits of its line before those of its column,
+  // round by one bit: in the end the line's bits are the last.
 #pragma GCC unroll 4
-    for (int bit = 1; bit < kLines; bit *= 2) {
-      V shuffled[kLines];
+  for (int bit = 1; bit < kAll; bit *= 2) {
+    V shuffled[kAll];
 #pragma GCC unroll 16
-      for (int i = 0; i < kLines; ++i) {
-        shuffled[i] = zip(lines[i / 2], lines[i / 2 + kLines / 2], i % 2 == 1, kEvery);
-      }
-#pragma GCC unroll 16
-      for (int i = 0; i < kLines; ++i) lines[i] = shuffled[i];
+    for (int i = 0; i < kAll; ++i) {
+      shuffled[i] = zip(lines[i / 2], lines[i / 2 + kAll / 2], i % 2 == 1, kEvery);
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kLines; ++i) {
-      store(to + i * kLanes<T> / kLines * Width + first, lines[i]);
+    for (int i = 0; i < kAll; ++i) lines[i] = shuffled[i];
+  }
+  constexpr int kRows = kLanes<T> / kAll;
+  static_assert(Lines == kAll ? kRows == 1 || Width == Lines : kRows == 1);
+#pragma GCC unroll 16
+  for (int i = 0; i < kAll; ++i) {
+    std::memcpy(to + i * kRows * Width, &lines[i], Lines * kRows * sizeof(T));
+  }
+}
+
+/// A vector from each of `Width` lines into a panel of that width, from line `First` on.
+template <int Width, int First = 0, class T>
+inline void pack_vectors(const T* from, int64_t line_stride, T* to) {
+  constexpr int kLines = std::min(Width - First, kLanes<T>);
+  pack_lines<kLines, Width>(from + First * line_stride, line_stride, to + First);
+  if constexpr (First + kLines < Width) {
+    pack_vectors<Width, First + kLines>(from, line_stride, to);
+  }
+}
+
+/// Element by element, into a panel of `Width`.
+template <int Width, class T>
+inline void pack_elements(const T* from, int64_t lines, int64_t line_stride, int64_t k,
+                          int64_t stride, T* to) {
+  for (int64_t e = 0; e < k; ++e) {
+    for (int64_t line = 0; line < lines; ++line) {
+      to[e * Width + line] = from[line * line_stride + e * stride];
     }
   }
 }
 
 template <int Width, class T>
 void pack(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {
-  for (int64_t first = 0; first < count; first += Width, to += k * Width) {
-    const T* panel = from + first * line_stride;
-    const int64_t lines = count - first < Width ? count - first : Width;
-    if (lines < Width) {
-      std::memset(to, 0, static_cast<size_t>(k * Width) * sizeof(T));
+  const int64_t whole = count / Width * Width;
+  if (line_stride == 1) {
+    // Long pieces of each row, so that the processor guesses what comes next.
+    constexpr int64_t kLines = 8 * Width;
+    for (int64_t first = 0; first < whole; first += kLines) {
+      const int64_t end = std::min(first + kLines, whole);
       for (int64_t e = 0; e < k; ++e) {
-        for (int64_t line = 0; line < lines; ++line) {
-          to[e * Width + line] = panel[line * line_stride + e * stride];
-        }
-      }
-    } else if (line_stride == 1) {
-      for (int64_t e = 0; e < k; ++e) {
-        std::memcpy(to + e * Width, panel + e * stride, Width * sizeof(T));
-      }
-    } else if (stride == 1) {
-      // Squares of a vector's elements of each line, so that both the lines read and the panel
-      // written stay in L1.
-      int64_t e = 0;
-      for (; e + kLanes<T> <= k; e += kLanes<T>) {
-        pack_vectors<Width>(panel + e, line_stride, to + e * Width);
-      }
-      for (; e < k; ++e) {
-        for (int64_t line = 0; line < Width; ++line) {
-          to[e * Width + line] = panel[line * line_stride + e];
-        }
-      }
-    } else {
-      for (int64_t e = 0; e < k; ++e) {
-        for (int64_t line = 0; line < Width; ++line) {
-          to[e * Width + line] = panel[line * line_stride + e * stride];
+        for (int64_t line = first; line < end; line += Width) {
+          std::memcpy(to + line * k + e * Width, from + e * stride + line, Width * sizeof(T));
         }
       }
     }
+  } else {
+    // Squares of a vector's elements of each line, so that both the lines read and the panel
+    // written stay in L1.
+    const int64_t squares = stride == 1 ? k / kLanes<T> * kLanes<T> : 0;
+    for (int64_t line = 0; line < whole; line += Width) {
+      const T* const lines = from + line * line_stride;
+      T* const panel = to + line * k;
+      for (int64_t e = 0; e < squares; e += kLanes<T>) {
+        pack_vectors<Width>(lines + e, line_stride, panel + e * Width);
+      }
+      pack_elements<Width>(lines + squares * stride, Width, line_stride, k - squares, stride,
+                           panel + squares * Width);
+    }
   }
-}
-
-template <class T>
-void pack_a(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {
-  pack<kTileRows>(from, count, line_stride, k, stride, to);
+  if (whole < count) {
+    T* const panel = to + whole * k;
+    std::memset(panel, 0, static_cast<size_t>(k * Width) * sizeof(T));
+    pack_elements<Width>(from + whole * line_stride, count - whole, line_stride, k, stride, panel);
+  }
 }
 
 template <int Vectors, class T>
@@ -112,14 +132,14 @@ void pack_last(const T* from, int64_t count, int64_t line_stride, int64_t k, int
   pack<Vectors * kLanes<T>>(from, count, line_stride, k, stride, to);
 }
 
-template <class T>
+template <int Vectors, class T>
 void pack_b(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride, T* to) {
-  constexpr int kColumns = kTileVectors * kLanes<T>;
+  constexpr int kColumns = Vectors * kLanes<T>;
   const int64_t whole = count / kColumns * kColumns;
   pack<kColumns>(from, whole, line_stride, k, stride, to);
   if (whole < count) {
-    pack_last<kTileVectors>(from + whole * line_stride, count - whole, line_stride, k, stride,
-                            to + whole * k);
+    pack_last<Vectors>(from + whole * line_stride, count - whole, line_stride, k, stride,
+                       to + whole * k);
   }
 }
 
@@ -149,38 +169,47 @@ __attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, 
 }
 
 /// `Rows` rows, and n columns that need `Vectors` vectors.
-template <int Rows, int Vectors, class T>
+template <int Rows, int Vectors, bool Packed, class T>
 void tile(const GemmTile<T>& t, int64_t n) {
   using V = Vector<T>;
   constexpr int kColumns = Vectors * kLanes<T>;
   V sum[Rows][Vectors] = {};
   const T *a = t.a, *b = t.b;
-  // The results' lines are on their way while the sums are computed.
+  const auto multiply = [&](int64_t times) __attribute__((always_inline)) {
+    for (; times > 0; --times) {
+      V line[Vectors];
 #pragma GCC unroll 8
-  for (int i = 0; i < Rows; ++i) {
+      for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+        const T factor = a[Packed ? i : i * t.a_row];
 #pragma GCC unroll 8
-    for (int j = 0; j < Vectors; ++j) __builtin_prefetch(t.out + i * t.out_row + j * kLanes<T>, 1);
-  }
-  for (int64_t e = 0; e < t.k; ++e) {
-    V line[Vectors];
-#pragma GCC unroll 8
-    for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
-#pragma GCC unroll 8
-    for (int i = 0; i < Rows; ++i) {
-      const T factor = a[i * t.a_row];
-#pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) sum[i][j] += line[j] * factor;
+        for (int j = 0; j < Vectors; ++j) sum[i][j] += line[j] * factor;
+      }
+      a += t.a_inner;
+      b += t.b_inner;
     }
-    a += t.a_inner;
-    b += t.b_inner;
+  };
+  // The results' lines are on their way while the sums are computed. Not all at once: the operands
+  // would wait for them. (6 % of a large product.)
+  constexpr int kPace = 4;
+  int64_t k = t.k;
+  for (int i = 0; i < Rows && k >= kPace * (Vectors + 1); ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j <= Vectors; ++j) {  // A row that begins amid a line ends in one more.
+      __builtin_prefetch(t.out + i * t.out_row + std::min(j * kLanes<T>, kColumns - 1), 1);
+      multiply(kPace);
+    }
+    k -= kPace * (Vectors + 1);
   }
+  multiply(k);
   if (n < kColumns) {
     T sums[Rows * kColumns];
     std::memcpy(sums, sum, sizeof(sums));
     return finish_edge(t, sums, kColumns, Rows, n);
   }
   if (t.add) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) {
@@ -192,48 +221,43 @@ void tile(const GemmTile<T>& t, int64_t n) {
 #pragma GCC unroll 8
     for (int j = 0; j < Vectors; ++j) {
       const V bias = load<V>(t.bias + j * kLanes<T>);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) sum[i][j] += bias;
     }
   }
   if (t.relu) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) sum[i][j] = sum[i][j] < T{0} ? V{} : sum[i][j];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
     for (int j = 0; j < Vectors; ++j) store(t.out + i * t.out_row + j * kLanes<T>, sum[i][j]);
   }
 }
 
-/// m rows: tiles of `Rows`, then of half as many each time.
-template <int Rows, int Vectors, class T>
+/// m rows: tiles of `Rows`, `Most` at first, then of half as many each time.
+template <int Most, int Vectors, bool Packed, int Rows = Most, class T>
 void row_tiles(GemmTile<T> t, int64_t m, int64_t n) {
   for (; m >= Rows; m -= Rows) {
-    tile<Rows, Vectors>(t, n);
-    t.a += Rows == kTileRows ? t.a_tile : Rows * t.a_row;
+    tile<Rows, Vectors, Packed>(t, n);
+    t.a += Rows == Most ? t.a_tile : Rows * t.a_row;
     t.out += Rows * t.out_row;
   }
   if constexpr (Rows > 1) {
-    if (m > 0) row_tiles<Rows / 2, Vectors>(t, m, n);
+    if (m > 0) row_tiles<Most, Vectors, Packed, Rows / 2>(t, m, n);
   }
 }
 
-template <int Vectors, class T>
-void tiles_of(const GemmTile<T>& t, int64_t m, int64_t n) {
-  if constexpr (Vectors > 1) {
-    if (n <= (Vectors - 1) * kLanes<T>) return tiles_of<Vectors - 1>(t, m, n);
-  }
-  row_tiles<kTileRows, Vectors>(t, m, n);
-}
-
-template <class T>
+template <int Rows, int Vectors, bool Packed, class T>
 void tiles(const GemmTile<T>& t, int64_t m, int64_t n) {
-  tiles_of<kTileVectors>(t, m, n);
+  if constexpr (Vectors > 1) {
+    if (n <= (Vectors - 1) * kLanes<T>) return tiles<Rows, Vectors - 1, Packed>(t, m, n);
+  }
+  row_tiles<Rows, Vectors, Packed>(t, m, n);
 }
 
 /// `combine` for columns that fill `Count` vectors of `Lanes` lanes.
@@ -351,9 +375,24 @@ void finish(const GemmFinish<T>& f, const T* from, T* out, int64_t rows, int64_t
   }
 }
 
+template <TileShape Shape, bool Packed, class T>
+constexpr GemmTiles<T> tiles_of() {
+  return {Shape.rows, Shape.vectors, pack<Shape.rows, T>, pack_b<Shape.vectors, T>,
+          tiles<Shape.rows, Shape.vectors, Packed, T>};
+}
+
 template <class T>
-constexpr GemmKernels<T> kKernels = {kTileRows, kTileVectors, kLanes<T>, pack_a<T>, pack_b<T>,
-                                     tiles<T>,  combine<T>,   dot<T>,    finish<T>};
+constexpr GemmTiles<T> tall_tiles() {
+  if constexpr (std::floating_point<T> && kTall != kFlat) {
+    return tiles_of<kTall, true, T>();
+  } else {
+    return tiles_of<kFlat, false, T>();
+  }
+}
+
+template <class T>
+constexpr GemmKernels<T> kKernels = {
+    kLanes<T>, tiles_of<kFlat, false, T>(), tall_tiles<T>(), combine<T>, dot<T>, finish<T>};
 
 constexpr GemmTable kTable = {kKernels<float>, kKernels<double>, kKernels<int32_t>,
                               kKernels<int64_t>};

@@ -30,23 +30,32 @@ struct GemmFinish {
   bool relu = false;
 };
 
-/// Loops over packed or plain operands of one element type, for one instruction set.
+/// A register tile, `rows` of a by `vectors` of columns of b, and the loops that go with it.
 template <class T>
-struct GemmKernels {
-  /// The register tile: `rows` of a by `vectors` of `lanes` columns of b.
-  int64_t rows, vectors, lanes;
+struct GemmTiles {
+  int64_t rows, vectors;
 
   /// Copies `count` lines of `k` elements (line stride and element stride given) into panels of
   /// `rows` interleaved lines: panel[e][line]. Missing lines of the last one are zeros.
   void (*pack_a)(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride,
                  T* to);
-  /// The same into panels of `vectors` · `lanes` lines, but for the last, which is only as many
+  /// The same into panels of `vectors` vectors of lines, but for the last, which is only as many
   /// vectors wide as its lines need.
   void (*pack_b)(const T* from, int64_t count, int64_t line_stride, int64_t k, int64_t stride,
                  T* to);
 
-  /// Computes `m` rows and `n` <= `vectors` · `lanes` columns. Reads b in whole vectors.
-  void (*tiles)(const GemmTile<T>& tile, int64_t m, int64_t n);
+  /// Computes `m` rows and `n` columns that fit in `vectors` vectors. Reads b in whole vectors.
+  void (*run)(const GemmTile<T>& tile, int64_t m, int64_t n);
+};
+
+/// Loops over packed or plain operands of one element type, for one instruction set.
+template <class T>
+struct GemmKernels {
+  int64_t lanes;  ///< of a vector
+
+  /// `flat` divides the usual sizes; `tall` multiplies more often by what it reads of b, and goes
+  /// with depths at which a panel of b stays in L1.
+  GemmTiles<T> flat, tall;
 
   /// out[j] = Σ_e v[e · v_stride] · p[e · p_stride + j], j < n.
   void (*combine)(int64_t k, const T* v, int64_t v_stride, const T* p, int64_t p_stride, int64_t n,

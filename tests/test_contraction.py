@@ -1,6 +1,9 @@
 """Matrix products of every size and layout: tiles, packed blocks, cut sums, batches, what follows."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,3 +94,63 @@ def test_nan_passes_through_a_product_and_its_relu(shape):
     b[0, n - 1] = -np.inf
     got = cx.relu(cx.Tensor(a) @ cx.Tensor(b) + cx.zeros([n])).to_numpy()
     np.testing.assert_array_equal(got, np.maximum(a @ b, 0))
+
+
+@pytest.mark.parametrize("widths", [(64, 48, 10), (100, 33, 70, 7), (784, 128, 10)])
+@pytest.mark.parametrize("rows", [2, 8, 9, 16, 24, 40, 64, 100, 700])
+def test_layers_computed_row_by_row_have_the_bits_of_each_alone(rows, widths, threads):
+    rng = np.random.default_rng(rows)
+    draw = lambda *shape: cx.Tensor(rng.standard_normal(shape).astype(np.float32))
+    x = draw(rows, widths[0])
+    layers = [(draw(*pair), draw(pair[1])) for pair in pairwise(widths)]
+
+    def forward(x: cx.Tensor, *, alone: bool) -> cx.Tensor:
+        for weights, bias in layers:
+            x = cx.relu(x @ weights + bias)
+            if alone:
+                cx.eval(x)
+        return x
+
+    threads(1)
+    expected = forward(x, alone=True).to_numpy()
+    assert expected.any()
+    for count in (1, 2, 3, 5):
+        threads(count)
+        np.testing.assert_array_equal(forward(x, alone=False).to_numpy(), expected)
+
+
+AT_THE_END_OF_MEMORY = """
+import ctypes, itertools, mmap
+import numpy as np
+import pycyxwiz as cx
+
+PAGES = 64
+memory = mmap.mmap(-1, (PAGES + 1) * mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+beyond = ctypes.c_void_p(start + PAGES * mmap.PAGESIZE)
+assert ctypes.CDLL(None).mprotect(beyond, mmap.PAGESIZE, 0) == 0
+
+def at_the_end(array):
+    flat = np.frombuffer(memory, array.dtype, array.size, PAGES * mmap.PAGESIZE - array.nbytes)
+    flat[:] = array.ravel()
+    return cx.from_numpy(flat.reshape(array.shape))
+
+rng = np.random.default_rng(0)
+for dtype, m, k, n in itertools.product(
+    (np.float32, np.float64, np.int32), (1, 2, 9, 70), (1, 3, 40), (1, 2, 5, 10, 17, 40, 64, 100)
+):
+    a, b = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((m, k), (k, n)))
+    np.testing.assert_array_equal((cx.Tensor(a) @ at_the_end(b)).to_numpy(), a @ b)
+    np.testing.assert_array_equal((at_the_end(a) @ cx.Tensor(b)).to_numpy(), a @ b)
+    columns = n // 2 + 1
+    last = at_the_end(b)[:, n - columns :]
+    np.testing.assert_array_equal((cx.Tensor(a) @ last).to_numpy(), a @ b[:, n - columns :])
+print("read nothing beyond")
+"""
+
+
+def test_products_read_nothing_beyond_their_operands():
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END_OF_MEMORY], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "read nothing beyond\n", done.stderr

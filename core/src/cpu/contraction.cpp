@@ -114,7 +114,7 @@ Product::Item Product::item(int64_t index) const {
 }
 
 int64_t Product::cost_per_item() const {
-  const int64_t per_nanosecond = dtype == DType::kFloat32 ? 40 : dtype == DType::kInt64 ? 4 : 20;
+  const int64_t per_nanosecond = dtype == DType::kFloat32 ? 80 : dtype == DType::kInt64 ? 4 : 20;
   return 20 + m * n * k / per_nanosecond;
 }
 

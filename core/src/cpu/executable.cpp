@@ -57,6 +57,7 @@ CpuExecutable::CpuExecutable(const Graph& graph, const Device& device) : device_
   arguments_ = static_cast<int>(lowered.inputs.size());
   make_steps(lowered);
   merge_alike();
+  append_by_rows();
   plan_outputs(lowered);
   plan_arena(lowered);
   find_donors(lowered);
@@ -104,15 +105,31 @@ void CpuExecutable::merge_alike() {
                                         });
                                       });
       if (needed || !target->absorb(*source)) continue;
-      reads_[later].insert(reads_[later].end(), reads_[earlier].begin(), reads_[earlier].end());
-      writes_[later].insert(writes_[later].end(), writes_[earlier].begin(), writes_[earlier].end());
-      const auto gone = static_cast<std::ptrdiff_t>(earlier);
-      steps_.erase(steps_.begin() + gone);
-      reads_.erase(reads_.begin() + gone);
-      writes_.erase(writes_.begin() + gone);
+      remove(earlier, later);
       --later;
     }
   }
+}
+
+/// Steps that go on with the rows that the one before has made become one with it.
+void CpuExecutable::append_by_rows() {
+  for (size_t s = 0; s + 1 < steps_.size();) {
+    if (steps_[s]->append(*steps_[s + 1])) {
+      remove(s + 1, s);
+    } else {
+      ++s;
+    }
+  }
+}
+
+/// Removes a step whose work another has taken over.
+void CpuExecutable::remove(size_t step, size_t heir) {
+  reads_[heir].insert(reads_[heir].end(), reads_[step].begin(), reads_[step].end());
+  writes_[heir].insert(writes_[heir].end(), writes_[step].begin(), writes_[step].end());
+  const auto gone = static_cast<std::ptrdiff_t>(step);
+  steps_.erase(steps_.begin() + gone);
+  reads_.erase(reads_.begin() + gone);
+  writes_.erase(writes_.begin() + gone);
 }
 
 void CpuExecutable::plan_outputs(const Lowered& lowered) {

@@ -32,6 +32,8 @@ class CpuExecutable final : public Executable {
 
   void make_steps(const Lowered& lowered);
   void merge_alike();
+  void append_by_rows();
+  void remove(size_t step, size_t heir);
   void plan_outputs(const Lowered& lowered);
   void plan_arena(const Lowered& lowered);
   void find_donors(const Lowered& lowered);

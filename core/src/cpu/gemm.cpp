@@ -143,7 +143,8 @@ class BlockedProduct final : public Kernel {
     // Packing pays where an operand is read often enough, and from memory that lies unfavourably; a
     // block that threads share has to be worth a parallel region too.
     const bool shared = items_ == 1 || p_.cost_per_item() > kLargeItem;
-    packs_b_ = p_.b_column != 1 || (p_.m >= kManyRows && (!shared || p_.k * p_.n >= kManyElements));
+    const bool lies_well = p_.b_column == 1 && p_.b_inner >= p_.n;
+    packs_b_ = !lies_well || (p_.m >= kManyRows && (!shared || p_.k * p_.n >= kManyElements));
     packs_a_ = p_.n >= kManyColumns && p_.m * p_.k >= kManyElements;
     const bool packs_both = packs_a_ && packs_b_;
     tiles_ = packs_both ? &kernels_.tall : &kernels_.flat;
@@ -154,9 +155,10 @@ class BlockedProduct final : public Kernel {
     const int64_t cuts = std::max<int64_t>(1, (p_.k + most - 1) / most);
     depth_ = std::min(p_.k, round_up((p_.k + cuts - 1) / cuts, kernels_.lanes));
     if (items_ == 1) parts_ = sum_parts();
-    rows_ = std::min(round_up(p_.m, tiles_->rows), round_up(kRows, tiles_->rows));
-    columns_ = packs_b_ ? std::min(round_up(p_.n, width_), round_up(kColumns, width_)) : p_.n;
     in_parallel_ = items_ * parts_ == 1 || (parts_ == 1 && p_.cost_per_item() > kLargeItem);
+    shares_b_ = packs_b_ && in_parallel_;
+    rows_ = std::min(round_up(p_.m, tiles_->rows), round_up(kRows, tiles_->rows));
+    columns_ = shares_b_ ? std::min(round_up(p_.n, width_), round_up(kColumns, width_)) : p_.n;
     slots_ = in_parallel_ ? 1 : slot_count(items_ * parts_);
   }
 
@@ -167,24 +169,22 @@ class BlockedProduct final : public Kernel {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs,
            void* scratch) override {
     if (items_ == 0 || p_.m == 0 || p_.n == 0) return;
-    const T* a = static_cast<const T*>(inputs[p_.a_input]);
-    const T* b = static_cast<const T*>(inputs[p_.b_input]);
-    const T* bias = p_.epilogue.bias ? static_cast<const T*>(inputs[2]) : nullptr;
-    T* const out = static_cast<T*>(outputs[0]);
+    const Operands all = operands(inputs, outputs);
     T* const partial = static_cast<T*>(scratch) + slots_ * slot_elements();
-    // Along a row of equal biases the tiles would read beyond it.
-    const bool finishes = parts_ == 1 && (!bias || p_.bias_stride == 1);
     const auto run_piece = [&](int64_t slot, int64_t piece, bool parallel) {
       const int64_t index = piece / parts_, part = piece % parts_;
       const Product::Item start = p_.item(index);
-      Operands o;
+      Operands o = all;
       o.from = p_.k * part / parts_;
       o.to = p_.k * (part + 1) / parts_;
-      o.a = a + start.a;
-      o.b = b + start.b;
-      o.bias = finishes ? bias : nullptr;
-      o.relu = finishes && p_.epilogue.relu;
-      o.out = (parts_ == 1 ? out : partial + part * p_.m * p_.n) + index * p_.m * p_.n;
+      o.a += start.a;
+      o.b += start.b;
+      if (!parallel && index + 1 < items_) {
+        const Product::Item next = p_.item(index + 1);
+        o.next_a = all.a + next.a;
+        o.next_b = all.b + next.b;
+      }
+      o.out = (parts_ == 1 ? all.out : partial + part * p_.m * p_.n) + index * p_.m * p_.n;
       multiply(o, static_cast<T*>(scratch) + slot * slot_elements(), parallel);
     };
     const int64_t pieces = items_ * parts_;
@@ -194,10 +194,22 @@ class BlockedProduct final : public Kernel {
       parallel_parts(pieces, slots_, items_ * p_.cost_per_item(),
                      [&](int64_t slot, int64_t i) { run_piece(slot, i, false); });
     }
-    if (!finishes) {
-      kernels_.finish({parts_, p_.m * p_.n, bias, p_.bias_stride, p_.epilogue.relu},
-                      parts_ == 1 ? out : partial, out, items_ * p_.m, p_.n, p_.n);
+    if (!tiles_finish()) {
+      kernels_.finish({parts_, p_.m * p_.n, bias(inputs), p_.bias_stride, p_.epilogue.relu},
+                      parts_ == 1 ? all.out : partial, all.out, items_ * p_.m, p_.n, p_.n);
     }
+  }
+
+  Rows rows() const override {
+    const bool packs = packs_a_ || packs_b_;
+    const bool in_one_go = items_ == 1 && parts_ == 1 && depth_ == p_.k && tiles_finish();
+    if (packs || !in_one_go || p_.a_input != 0 || !is_small(p_.k, p_.n)) return {};
+    return {p_.m, tiles_->rows, p_.cost_per_item()};
+  }
+
+  void run_rows(std::span<const void* const> inputs, std::span<void* const> outputs, int64_t first,
+                int64_t last) override {
+    multiply_part(block(operands(inputs, outputs), nullptr, 0, 0, 0), first, last - first, 0, p_.n);
   }
 
  private:
@@ -212,8 +224,11 @@ class BlockedProduct final : public Kernel {
   // Of a, what a thread takes through all of b's panels: it stays in L2 beside one panel, and
   // the more there is of it, the less often b, which does not, is read.
   static constexpr int64_t kGroupBytes = 768 << 10;
+  // Elements of the rows that copy_tail copies: one of three vectors, or some whose elements
+  // together fill no more than one vector.
+  static constexpr int64_t kMostTail = 16 * 16;
   // Nanoseconds from which an item of a batch is worth its own parallel regions.
-  static constexpr int64_t kLargeItem = 200'000;
+  static constexpr int64_t kLargeItem = 100'000;
   // A part of a sum that is worth adding up: multiplications, and elements of b.
   static constexpr int64_t kPartVolume = 1'500'000, kMostParts = 16;
 
@@ -222,7 +237,31 @@ class BlockedProduct final : public Kernel {
     T* out;
     int64_t from, to;  // the part of the sum that is wanted
     bool relu;
+    const T *next_a = nullptr, *next_b = nullptr;  // of the next item
   };
+
+  const T* bias(std::span<const void* const> inputs) const {
+    return p_.epilogue.bias ? static_cast<const T*>(inputs[2]) : nullptr;
+  }
+
+  /// Do the tiles finish the results? Along a row of equal biases they would read beyond it.
+  bool tiles_finish() const { return parts_ == 1 && (!p_.epilogue.bias || p_.bias_stride == 1); }
+
+  Operands operands(std::span<const void* const> inputs, std::span<void* const> outputs) const {
+    const bool finish = tiles_finish();
+    return {static_cast<const T*>(inputs[p_.a_input]),
+            static_cast<const T*>(inputs[p_.b_input]),
+            finish ? bias(inputs) : nullptr,
+            static_cast<T*>(outputs[0]),
+            0,
+            p_.k,
+            finish && p_.epilogue.relu};
+  }
+
+  /// Can every thread read all of b, from L2?
+  static bool is_small(int64_t k, int64_t n) {
+    return k * n * static_cast<int64_t>(sizeof(T)) <= kGroupBytes;
+  }
 
   /// Into how many parts the sum is cut. Where few results come of long sums this gives every
   /// thread work. And the thread that updates some rows of the weights b, and so has them in its
@@ -239,46 +278,62 @@ class BlockedProduct final : public Kernel {
   /// Rounded so that every slot and both packed blocks are aligned.
   int64_t a_elements() const { return packs_a_ ? round_up(depth_ * rows_, 64) : 0; }
   int64_t b_elements() const {
-    return round_up(depth_ * (packs_b_ ? columns_ : kernels_.lanes * tiles_->vectors), 64);
+    return packs_b_ ? round_up(depth_ * (shares_b_ ? columns_ : width_), 64) : 0;
   }
   int64_t slot_elements() const { return a_elements() + b_elements(); }
   int64_t partial_elements() const { return parts_ > 1 ? parts_ * p_.m * p_.n : 0; }
 
   void multiply(const Operands& o, T* scratch, bool parallel) const {
-    T* const packed_a = scratch;
-    T* const packed_b = scratch + a_elements();
     if (o.from == o.to) {
       std::fill(o.out, o.out + p_.m * p_.n, T{});
       return kernels_.finish({1, 0, o.bias, 1, o.relu}, o.out, o.out, p_.m, p_.n, p_.n);
     }
     for (int64_t e = o.from; e < o.to; e += depth_) {
-      const int64_t k = std::min(depth_, o.to - e);
       for (int64_t j = 0; j < p_.n; j += columns_) {
-        const int64_t n = std::min(columns_, p_.n - j);
-        const T* b = o.b + e * p_.b_inner + j * p_.b_column;
-        // Where b is read in place, only a last panel that is no whole vectors is packed.
-        const int64_t packed = packs_b_ ? 0 : n % kernels_.lanes == 0 ? n : n / width_ * width_;
-        pack(tiles_->pack_b, width_, b + packed * p_.b_column, n - packed, p_.b_column, k,
-             p_.b_inner, packed_b, parallel);
+        if (shares_b_) {
+          const Block all_rows = block(o, scratch, e, 0, j);
+          pack(tiles_->pack_b, width_, all_rows.b, all_rows.n, p_.b_column, all_rows.tile.k,
+               p_.b_inner, all_rows.packed_b, parallel);
+        }
         for (int64_t i = 0; i < p_.m; i += rows_) {
-          const int64_t m = std::min(rows_, p_.m - i);
-          const T* a = o.a + i * p_.a_row + e * p_.a_inner;
+          const Block here = block(o, scratch, e, i, j);
           if (packs_a_) {
-            pack(tiles_->pack_a, tiles_->rows, a, m, p_.a_row, k, p_.a_inner, packed_a, parallel);
+            pack(tiles_->pack_a, tiles_->rows, o.a + i * p_.a_row + e * p_.a_inner, here.m,
+                 p_.a_row, here.tile.k, p_.a_inner, scratch, parallel);
           }
-          Block block{packs_a_ ? packed_a : a, b, packed_b, packed, m, n, {}};
-          block.tile.k = k;
-          block.tile.out = o.out + i * p_.n + j;
-          block.tile.out_row = p_.n;
-          block.tile.add = e > o.from;
-          if (e + k == o.to) {
-            block.tile.bias = o.bias ? o.bias + j : nullptr;
-            block.tile.relu = o.relu;
-          }
-          multiply_block(block, parallel);
+          multiply_block(here, parallel);
         }
       }
     }
+  }
+
+  /// Some of the results, for a part of the sum.
+  struct Block {
+    int64_t m, n;
+    const T *a, *b;
+    T* packed_b;
+    GemmTile<T> tile;  // what its tiles have in common
+  };
+
+  /// From element e of the sum, row i and column j on.
+  Block block(const Operands& o, T* scratch, int64_t e, int64_t i, int64_t j) const {
+    Block made;
+    made.m = std::min(rows_, p_.m - i);
+    made.n = std::min(columns_, p_.n - j);
+    made.a = packs_a_ ? scratch : o.a + i * p_.a_row + e * p_.a_inner;
+    made.b = o.b + e * p_.b_inner + j * p_.b_column;
+    made.packed_b = scratch + a_elements();
+    made.tile.k = std::min(depth_, o.to - e);
+    made.tile.next_a = o.next_a;
+    made.tile.next_b = o.next_b;
+    made.tile.out = o.out + i * p_.n + j;
+    made.tile.out_row = p_.n;
+    made.tile.add = e > o.from;
+    if (e + made.tile.k == o.to) {
+      made.tile.bias = o.bias ? o.bias + j : nullptr;
+      made.tile.relu = o.relu;
+    }
+    return made;
   }
 
   template <class Pack>
@@ -292,14 +347,6 @@ class BlockedProduct final : public Kernel {
     });
   }
 
-  /// m × n of the results, for a part of the sum.
-  struct Block {
-    const T *a, *b, *packed_b;
-    int64_t packed;  // the column from which on b is packed
-    int64_t m, n;
-    GemmTile<T> tile;  // what its tiles have in common
-  };
-
   void multiply_block(const Block& block, bool parallel) const {
     const int64_t unit = packs_b_ ? width_ : kernels_.lanes;
     const int64_t lines = round_up(block.m, tiles_->rows) / tiles_->rows;
@@ -310,8 +357,7 @@ class BlockedProduct final : public Kernel {
         parallel ? static_cast<int64_t>(static_cast<double>(p_.cost_per_item()) * share) : 0;
     const int64_t line_bytes = tiles_->rows * block.tile.k * static_cast<int64_t>(sizeof(T));
     const int64_t most = std::max<int64_t>(1, kGroupBytes / line_bytes);
-    const int64_t b_bytes = block.n * block.tile.k * static_cast<int64_t>(sizeof(T));
-    if (lines >= columns && b_bytes <= kGroupBytes) {  // Every thread reads all of b, from L2.
+    if ((lines >= columns || splits_evenly(lines)) && is_small(block.tile.k, block.n)) {
       parallel_ranges(lines, cost, [&](int64_t first, int64_t last) {
         for (int64_t line = first; line < last; line += most) {
           const int64_t i = line * tiles_->rows;
@@ -342,29 +388,54 @@ class BlockedProduct final : public Kernel {
     tile.a_row = packs_a_ ? 1 : p_.a_row;
     tile.a_inner = packs_a_ ? tiles_->rows : p_.a_inner;
     tile.a_tile = tiles_->rows * (packs_a_ ? tile.k : p_.a_row);
-    for (const int64_t end = j + n; j < end;) {
-      int64_t columns = std::min(width_, end - j);
-      if (j >= block.packed) {
-        const int64_t panel = j - (j - block.packed) % width_;
-        tile.b = block.packed_b + (panel - block.packed) * tile.k + (j - panel);
-        tile.b_inner = std::min(width_, round_up(block.n - panel, kernels_.lanes));
-        columns = std::min(columns, panel + width_ - j);
+    T tail[kMostTail];
+    for (const int64_t end = j + n; j < end; j += width_) {
+      const int64_t columns = std::min(width_, end - j);
+      const int64_t whole = round_up(columns, kernels_.lanes);
+      if (packs_b_) {
+        tile.b = shares_b_ ? block.packed_b + j * tile.k : block.packed_b;
+        tile.b_inner = whole;
+        if (!shares_b_) {
+          tiles_->pack_b(block.b + j * p_.b_column, columns, p_.b_column, tile.k, p_.b_inner,
+                         block.packed_b);
+        }
       } else {
-        columns = std::min(columns, block.packed - j);
         tile.b = block.b + j;
         tile.b_inner = p_.b_inner;
+        tile.fetches_b = true;
+        if (whole > columns) {
+          tile.tail = tail;
+          tile.tail_rows = copy_tail(tile, columns, whole, tail);
+        }
+      }
+      if (block.tile.next_a) {
+        const int64_t fetched = j / width_ * m * tiles_->fetches;
+        tile.next_a = block.tile.next_a + fetched;
+        tile.next_b = block.tile.next_b + fetched;
       }
       tile.out = block.tile.out + i * p_.n + j;
       if (block.tile.bias) tile.bias = block.tile.bias + j;
       tiles_->run(tile, m, columns);
-      j += columns;
     }
+  }
+
+  /// Copies the last rows of a panel of b, from which whole vectors would reach beyond b's end, and
+  /// returns their number.
+  int64_t copy_tail(const GemmTile<T>& tile, int64_t columns, int64_t whole, T* tail) const {
+    const int64_t rows = std::min(tile.k, (whole - columns + p_.b_inner - 1) / p_.b_inner);
+    const T* from = tile.b + (tile.k - rows) * p_.b_inner;
+    for (int64_t e = 0; e < rows; ++e, from += p_.b_inner, tail += whole) {
+      std::copy_n(from, columns, tail);
+      std::fill(tail + columns, tail + whole, T{});
+    }
+    return rows;
   }
 
   const Product p_;
   const GemmKernels<T>& kernels_;
   const int64_t items_;
   bool packs_a_, packs_b_;
+  bool shares_b_;  // It is packed as a whole, for all threads; else panel by panel.
   const GemmTiles<T>* tiles_;
   int64_t width_;  // of a panel of b
   int64_t depth_, rows_, columns_;

@@ -168,6 +168,9 @@ __attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, 
   }
 }
 
+template <int Vectors, class T>
+constexpr int64_t kFetches = (Vectors + 1) * kLanes<T>;
+
 /// `Rows` rows, and n columns that need `Vectors` vectors.
 template <int Rows, int Vectors, bool Packed, class T>
 void tile(const GemmTile<T>& t, int64_t n) {
@@ -175,11 +178,22 @@ void tile(const GemmTile<T>& t, int64_t n) {
   constexpr int kColumns = Vectors * kLanes<T>;
   V sum[Rows][Vectors] = {};
   const T *a = t.a, *b = t.b;
+  int64_t b_inner = t.b_inner;
+  constexpr int64_t kAhead = 4;
+  // Row by row, `Vectors` + 1 times: one that begins amid a cache line ends in one more.
+  const auto prefetch = [](const T* row, int j) __attribute__((always_inline)) {
+    __builtin_prefetch(row + std::min(j * kLanes<T>, kColumns - 1));
+  };
   const auto multiply = [&](int64_t times) __attribute__((always_inline)) {
     for (; times > 0; --times) {
       V line[Vectors];
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
+      if (!Packed && Vectors > 1 && t.fetches_b) {
+        // A panel that L1 does not hold. (5 % of a product of 32 rows.)
+#pragma GCC unroll 8
+        for (int j = 0; j <= Vectors; ++j) prefetch(b + kAhead * b_inner, j);
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
         const T factor = a[Packed ? i : i * t.a_row];
@@ -187,22 +201,32 @@ void tile(const GemmTile<T>& t, int64_t n) {
         for (int j = 0; j < Vectors; ++j) sum[i][j] += line[j] * factor;
       }
       a += t.a_inner;
-      b += t.b_inner;
+      b += b_inner;
     }
   };
   // The results' lines are on their way while the sums are computed. Not all at once: the operands
   // would wait for them. (6 % of a large product.)
   constexpr int kPace = 4;
-  int64_t k = t.k;
+  int64_t k = t.k - t.tail_rows;
   for (int i = 0; i < Rows && k >= kPace * (Vectors + 1); ++i) {
 #pragma GCC unroll 8
-    for (int j = 0; j <= Vectors; ++j) {  // A row that begins amid a line ends in one more.
-      __builtin_prefetch(t.out + i * t.out_row + std::min(j * kLanes<T>, kColumns - 1), 1);
+    for (int j = 0; j <= Vectors; ++j) {
+      prefetch(t.out + i * t.out_row, j);
+      if (t.next_a) {
+        const int64_t line = i * kFetches<Vectors, T> + j * kLanes<T>;
+        __builtin_prefetch(t.next_a + line, 0, 2);
+        __builtin_prefetch(t.next_b + line, 0, 2);
+      }
       multiply(kPace);
     }
     k -= kPace * (Vectors + 1);
   }
   multiply(k);
+  if (t.tail_rows > 0) {
+    b = t.tail;
+    b_inner = kColumns;
+    multiply(t.tail_rows);
+  }
   if (n < kColumns) {
     T sums[Rows * kColumns];
     std::memcpy(sums, sum, sizeof(sums));
@@ -246,6 +270,10 @@ void row_tiles(GemmTile<T> t, int64_t m, int64_t n) {
     tile<Rows, Vectors, Packed>(t, n);
     t.a += Rows == Most ? t.a_tile : Rows * t.a_row;
     t.out += Rows * t.out_row;
+    if (t.next_a) {
+      t.next_a += Rows * kFetches<Vectors, T>;
+      t.next_b += Rows * kFetches<Vectors, T>;
+    }
   }
   if constexpr (Rows > 1) {
     if (m > 0) row_tiles<Most, Vectors, Packed, Rows / 2>(t, m, n);
@@ -377,7 +405,11 @@ void finish(const GemmFinish<T>& f, const T* from, T* out, int64_t rows, int64_t
 
 template <TileShape Shape, bool Packed, class T>
 constexpr GemmTiles<T> tiles_of() {
-  return {Shape.rows, Shape.vectors, pack<Shape.rows, T>, pack_b<Shape.vectors, T>,
+  return {Shape.rows,
+          Shape.vectors,
+          kFetches<Shape.vectors, T>,
+          pack<Shape.rows, T>,
+          pack_b<Shape.vectors, T>,
           tiles<Shape.rows, Shape.vectors, Packed, T>};
 }
 

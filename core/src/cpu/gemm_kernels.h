@@ -15,6 +15,12 @@ struct GemmTile {
   int64_t a_tile = 0;  ///< from the rows of one register tile to those of the next
   const T* b = nullptr;
   int64_t b_inner = 0;
+  /// The last rows of b once more, as wide as whole vectors, where those of b reach beyond its end.
+  const T* tail = nullptr;
+  int64_t tail_rows = 0;
+  bool fetches_b = false;  ///< into L1, some rows before their turn
+  /// Memory to be fetched into L2 meanwhile, `fetches` elements of each for each row; or null.
+  const T *next_a = nullptr, *next_b = nullptr;
   T* out = nullptr;
   int64_t out_row = 0;
   const T* bias = nullptr;  ///< null for none
@@ -33,7 +39,7 @@ struct GemmFinish {
 /// A register tile, `rows` of a by `vectors` of columns of b, and the loops that go with it.
 template <class T>
 struct GemmTiles {
-  int64_t rows, vectors;
+  int64_t rows, vectors, fetches;
 
   /// Copies `count` lines of `k` elements (line stride and element stride given) into panels of
   /// `rows` interleaved lines: panel[e][line]. Missing lines of the last one are zeros.

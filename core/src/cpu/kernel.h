@@ -30,6 +30,17 @@ class Kernel {
                    void* scratch) = 0;
 
   virtual int64_t scratch_bytes() const { return 0; }
+
+  /// How a kernel is run whose results' rows are independent: each of inputs[0]'s rows makes one.
+  struct Rows {
+    int64_t count = 0;  ///< 0: not by rows, or not well
+    int64_t unit = 1;   ///< how many are best computed together
+    int64_t cost = 0;   ///< of all of them, in nanoseconds on one thread
+  };
+  virtual Rows rows() const { return {}; }
+
+  /// Instead of run(), without scratch: ranges of rows that together are all, from any threads.
+  virtual void run_rows(std::span<const void* const>, std::span<void* const>, int64_t, int64_t) {}
 };
 
 using KernelPtr = std::unique_ptr<Kernel>;

@@ -7,6 +7,7 @@
 #include "cpu/kernel.h"
 #include "cpu/movement.h"
 #include "cpu/random.h"
+#include "cpu/threads.h"
 #include "cpu/window.h"
 #include "cyxwiz/error.h"
 
@@ -68,9 +69,10 @@ KernelPtr make_kernel(const Lowered& lowered, const LoweredValue& it, const std:
   }
 }
 
-class KernelStep final : public Step {
+/// A kernel with its operands.
+class Call {
  public:
-  KernelStep(const Lowered& lowered, int v) : out_value_(v) {
+  Call(const Lowered& lowered, int v) : out_value_(v) {
     const LoweredValue& it = lowered.values[static_cast<size_t>(v)];
     std::vector<Layout> in;
     for (size_t i = 0; i < it.inputs.size(); ++i) {
@@ -81,24 +83,40 @@ class KernelStep final : public Step {
     inputs_.resize(in_.size());
     const Layout out{it.dtype, it.shape, contiguous_strides(it.shape)};
     kernel_ = make_kernel(lowered, it, in, out);
+    first_in_ = in[0];
+    out_layout_ = out;
     text_ = std::string(name(it.op)) + " → " + to_string(it.shape);
   }
 
-  void bind(const std::vector<Place>& place_of) override {
+  const Kernel& kernel() const { return *kernel_; }
+  const std::string& text() const { return text_; }
+
+  /// Does the first operand lie as that call's result does, which is in no other operand?
+  bool continues(const Call& last) const {
+    const auto reads = [&](const Input& input) { return input.value == last.out_value_; };
+    return reads(in_[0]) && std::count_if(in_.begin(), in_.end(), reads) == 1 &&
+           first_in_.shape == last.out_layout_.shape &&
+           first_in_.strides == last.out_layout_.strides;
+  }
+
+  void bind(const std::vector<Place>& place_of) {
     for (Input& input : in_) input.place = place_of[static_cast<size_t>(input.value)];
     out_ = place_of[static_cast<size_t>(out_value_)];
   }
 
-  void run(char* const* slots, char* scratch) override {
+  /// To be called before what follows, in every run.
+  void find_operands(char* const* slots, char* scratch) {
     for (size_t i = 0; i < in_.size(); ++i) {
       inputs_[i] = slots[in_[i].place.slot] + in_[i].place.offset + in_[i].offset;
     }
-    void* const output = slots[out_.slot] + out_.offset;
-    kernel_->run(inputs_, {&output, 1}, scratch);
+    output_ = slots[out_.slot] + out_.offset;
+    scratch_ = scratch;
   }
 
-  int64_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
-  std::string describe() const override { return text_; }
+  void run() { kernel_->run(inputs_, {&output_, 1}, scratch_); }
+  void run_rows(int64_t first, int64_t last) {
+    kernel_->run_rows(inputs_, {&output_, 1}, first, last);
+  }
 
  private:
   struct Input {
@@ -108,10 +126,76 @@ class KernelStep final : public Step {
   };
   KernelPtr kernel_;
   std::vector<Input> in_;
-  std::vector<const void*> inputs_;  // where they are, in the run in progress
   int out_value_;
+  Layout first_in_, out_layout_;
   Place out_;
   std::string text_;
+  // Where they are, in the run in progress.
+  std::vector<const void*> inputs_;
+  void* output_ = nullptr;
+  void* scratch_ = nullptr;
+};
+
+/// One kernel, or some of whose rows each depends on the same row of the one before: a thread takes
+/// its rows through all of them, and finds them in its cache.
+class KernelStep final : public Step {
+ public:
+  KernelStep(const Lowered& lowered, int v) { calls_.emplace_back(lowered, v); }
+
+  bool append(Step& next) override {
+    auto* const step = dynamic_cast<KernelStep*>(&next);
+    if (!step || step->calls_.size() > 1 || !step->calls_[0].continues(calls_.back())) return false;
+    const int64_t count = calls_[0].kernel().rows().count;
+    if (count == 0 || step->calls_[0].kernel().rows().count != count) return false;
+    calls_.push_back(std::move(step->calls_[0]));
+    return true;
+  }
+
+  void bind(const std::vector<Place>& place_of) override {
+    for (Call& call : calls_) call.bind(place_of);
+  }
+
+  void run(char* const* slots, char* scratch) override {
+    for (Call& call : calls_) {
+      call.find_operands(slots, scratch);
+      scratch += padded(call.kernel().scratch_bytes());
+    }
+    if (calls_.size() > 1 && run_by_rows()) return;
+    for (Call& call : calls_) call.run();
+  }
+
+  int64_t scratch_bytes() const override {
+    int64_t bytes = 0;
+    for (const Call& call : calls_) bytes += padded(call.kernel().scratch_bytes());
+    return bytes;
+  }
+
+  std::string describe() const override {
+    std::string text = calls_[0].text();
+    for (size_t i = 1; i < calls_.size(); ++i) text += ", by rows " + calls_[i].text();
+    return text;
+  }
+
+ private:
+  static int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+  /// False where the rows can't be shared out evenly.
+  bool run_by_rows() {
+    int64_t unit = 1, cost = 0;
+    for (const Call& call : calls_) {
+      const Kernel::Rows rows = call.kernel().rows();
+      unit = std::max(unit, rows.unit);
+      cost += rows.cost;
+    }
+    const int64_t count = calls_[0].kernel().rows().count, units = (count + unit - 1) / unit;
+    if (!splits_evenly(units)) return false;
+    parallel_ranges(units, cost, [&](int64_t first, int64_t last) {
+      for (Call& call : calls_) call.run_rows(first * unit, std::min(last * unit, count));
+    });
+    return true;
+  }
+
+  std::vector<Call> calls_;
 };
 
 }  // namespace

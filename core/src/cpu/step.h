@@ -27,6 +27,8 @@ class Step {
   virtual bool may_overwrite([[maybe_unused]] int input, [[maybe_unused]] int output) const {
     return false;
   }
+  /// Takes over what `next` does, which comes right after, where doing both at once is better.
+  virtual bool append([[maybe_unused]] Step& next) { return false; }
   virtual std::string describe() const = 0;
 };
 

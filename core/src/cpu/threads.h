@@ -29,6 +29,9 @@ class FlushDenormals {
   unsigned saved_;
 };
 
+/// Can the threads share n pieces out so that none works much longer than the others?
+inline bool splits_evenly(int64_t n) { return n % num_threads() == 0 || n >= 4 * num_threads(); }
+
 /// Work below this many nanoseconds stays on the calling thread: waking others costs about 1 us.
 inline constexpr int64_t kWorthForking = 6000;
 

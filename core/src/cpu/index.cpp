@@ -83,7 +83,7 @@ class Gather final : public Kernel {
 
  private:
   // How many rows ahead memory is asked for, and how much of each.
-  static constexpr int64_t kAhead = 2, kAheadBytes = 512, kLine = 64;
+  static constexpr int64_t kAhead = 2, kAheadBytes = 4096, kLine = 64;
 
   /// `Bytes`: what a row has when known at compile time, else 0.
   template <int64_t Bytes>

@@ -6,20 +6,11 @@
 #include <string>
 
 #include "cpu/gemm_kernels.h"
-#include "cpu/isa.h"
 #include "cpu/parts.h"
 #include "cyxwiz/error.h"
 
 namespace cyxwiz::cpu {
 namespace {
-
-const GemmTable& gemm_table() {
-#if defined(CYXWIZ_X86_KERNELS)
-  if (isa() == Isa::kAvx512) return avx512::gemm_table();
-  if (isa() == Isa::kAvx2) return avx2::gemm_table();
-#endif
-  return baseline::gemm_table();
-}
 
 template <class T>
 const GemmKernels<T>& gemm_kernels();

@@ -83,6 +83,9 @@ struct GemmTable {
   GemmKernels<int64_t> int64;
 };
 
+/// For the instruction set that this processor runs.
+const GemmTable& gemm_table();
+
 namespace baseline {
 const GemmTable& gemm_table();
 }

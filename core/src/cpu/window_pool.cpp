@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/pool_kernels.h"
 #include "cpu/threads.h"
 #include "cpu/window.h"
 #include "cpu/window_loops.h"
@@ -99,18 +100,15 @@ class Pooling : public Kernel {
   static constexpr int64_t kFewImages = 16, kBlock = 16;
 };
 
-/// The maximum of a window, channel by channel. A NaN is beaten by none.
 template <class T>
-void window_maximum(const T* image, std::span<const int64_t> taps, int64_t channels, T* best) {
-  std::copy(image + taps[0], image + taps[0] + channels, best);
-  for (const int64_t tap : taps.subspan(1)) {
-    const T* from = image + tap;
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      const T value = from[c], old = best[c];
-      best[c] = (old == old) & !(value <= old) ? value : old;
-    }
-  }
+const PoolKernels<T>& pool_kernels();
+template <>
+const PoolKernels<float>& pool_kernels() {
+  return pool_table().float32;
+}
+template <>
+const PoolKernels<double>& pool_kernels() {
+  return pool_table().float64;
 }
 
 template <class T>
@@ -123,38 +121,11 @@ class MaxPool final : public Pooling {
     auto* out = static_cast<T*>(outputs[0]);
     for_blocks([&](const Block& block) {
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        window_maximum(x + block.image, taps, block.channels, out + block.out + window);
+        pool_kernels<T>().maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                                  out + block.out + window);
       });
     });
   }
-};
-
-/// What each channel of a block keeps while the taps of a window are visited.
-template <class T>
-struct FirstMaxima {
-  explicit FirstMaxima(int64_t channels)
-      : best(static_cast<size_t>(channels)), rest(static_cast<size_t>(channels)) {}
-
-  /// Gives each channel of `rest` to the first of its taps that has the maximum (or the first NaN):
-  /// `give(tap, c, amount)`, with 0 for the others.
-  template <class Give>
-  void distribute(const T* image, std::span<const int64_t> taps, Give&& give) {
-    const auto channels = static_cast<int64_t>(best.size());
-    window_maximum(image, taps, channels, best.data());
-    const T* const maximum = best.data();
-    T* const left = rest.data();
-    for (const int64_t tap : taps) {
-      const T* const from = image + tap;
-#pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) {
-        const bool is_maximum = (from[c] == maximum[c]) | (from[c] != from[c]);
-        give(tap, c, is_maximum ? left[c] : T{0});
-        left[c] = is_maximum ? T{0} : left[c];
-      }
-    }
-  }
-
-  std::vector<T> best, rest;
 };
 
 template <class T>
@@ -167,13 +138,11 @@ class MaxPoolGrad final : public Pooling {
     const auto* g = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
     for_blocks([&](const Block& block) {
-      FirstMaxima<T> maxima(block.channels);
       T* const to = out + block.image;
       clear_image(to, block.channels);
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        std::copy_n(g + block.out + window, block.channels, maxima.rest.begin());
-        maxima.distribute(x + block.image, taps,
-                          [to](int64_t tap, int64_t c, T amount) { to[tap + c] += amount; });
+        pool_kernels<T>().give_to_maximum(x + block.image, taps.data(), std::ssize(taps),
+                                          block.channels, g + block.out + window, to);
       });
     });
   }
@@ -189,14 +158,10 @@ class MaxPoolPick final : public Pooling {
     const auto* v = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
     for_blocks([&](const Block& block) {
-      FirstMaxima<T> maxima(block.channels);
-      const T* const values = v + block.image;
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        T* const to = out + block.out + window;
-        std::fill(maxima.rest.begin(), maxima.rest.end(), T{1});
-        maxima.distribute(x + block.image, taps, [&](int64_t tap, int64_t c, T chosen) {
-          to[c] = chosen != T{0} ? values[tap + c] : to[c];
-        });
+        pool_kernels<T>().pick_at_maximum(x + block.image, taps.data(), std::ssize(taps),
+                                          block.channels, v + block.image,
+                                          out + block.out + window);
       });
     });
   }

@@ -385,8 +385,12 @@ class BlockedProduct final : public Kernel {
     tile.a_inner = packs_a_ ? tiles_->rows : p_.a_inner;
     tile.a_tile = tiles_->rows * (packs_a_ ? tile.k : p_.a_row);
     T tail[kMostTail];
-    for (const int64_t end = j + n; j < end; j += width_) {
-      const int64_t columns = std::min(width_, end - j);
+    const int64_t end = j + n;
+    for (int64_t panels = (n + width_ - 1) / width_; panels > 0; --panels) {
+      // Where they need not be as they were packed, panels are of like width: a narrow one would
+      // wait for the operands.
+      const int64_t even = round_up((end - j + panels - 1) / panels, kernels_.lanes);
+      const int64_t columns = std::min(packs_b_ ? width_ : even, end - j);
       const int64_t whole = round_up(columns, kernels_.lanes);
       if (packs_b_) {
         tile.b = shares_b_ ? block.packed_b + j * tile.k : block.packed_b;
@@ -405,13 +409,14 @@ class BlockedProduct final : public Kernel {
         }
       }
       if (block.tile.next_a) {
-        const int64_t fetched = j / width_ * m * tiles_->fetches;
+        const int64_t fetched = j * m / width_ * tiles_->fetches;
         tile.next_a = block.tile.next_a + fetched;
         tile.next_b = block.tile.next_b + fetched;
       }
       tile.out = block.tile.out + i * p_.n + j;
       if (block.tile.bias) tile.bias = block.tile.bias + j;
       tiles_->run(tile, m, columns);
+      j += columns;
     }
   }
 

@@ -149,7 +149,10 @@ class BlockedProduct final : public Kernel {
     depth_ = std::min(p_.k, round_up((p_.k + cuts - 1) / cuts, kernels_.lanes));
     if (items_ == 1) parts_ = sum_parts();
     in_parallel_ = items_ * parts_ == 1 || (parts_ == 1 && p_.cost_per_item() > kLargeItem);
-    shares_b_ = packs_b_ && in_parallel_;
+    // A panel that only one thread takes the rows through is packed by that.
+    const int64_t row_bytes = depth_ * static_cast<int64_t>(sizeof(T));
+    const bool one_group = round_up(p_.m, tiles_->rows) * row_bytes <= kGroupBytes;
+    shares_b_ = packs_b_ && in_parallel_ && (!one_group || is_small(depth_, p_.n));
     rows_ = std::min(round_up(p_.m, tiles_->rows), round_up(kRows, tiles_->rows));
     columns_ = shares_b_ ? std::min(round_up(p_.n, width_), round_up(kColumns, width_)) : p_.n;
     slots_ = in_parallel_ ? 1 : slot_count(items_ * parts_);
@@ -273,9 +276,7 @@ class BlockedProduct final : public Kernel {
 
   /// Rounded so that every slot and both packed blocks are aligned.
   int64_t a_elements() const { return packs_a_ ? round_up(depth_ * rows_, 64) : 0; }
-  int64_t b_elements() const {
-    return packs_b_ ? round_up(depth_ * (shares_b_ ? columns_ : width_), 64) : 0;
-  }
+  int64_t b_elements() const { return shares_b_ ? round_up(depth_ * columns_, 64) : 0; }
   int64_t slot_elements() const { return a_elements() + b_elements(); }
   int64_t partial_elements() const { return parts_ > 1 ? parts_ * p_.m * p_.n : 0; }
 
@@ -384,6 +385,11 @@ class BlockedProduct final : public Kernel {
     tile.a_row = packs_a_ ? 1 : p_.a_row;
     tile.a_inner = packs_a_ ? tiles_->rows : p_.a_inner;
     tile.a_tile = tiles_->rows * (packs_a_ ? tile.k : p_.a_row);
+    T* own_panel = nullptr;
+    if (packs_b_ && !shares_b_) {
+      own_panel =
+          reinterpret_cast<T*>(thread_memory(depth_ * width_ * static_cast<int64_t>(sizeof(T))));
+    }
     T tail[kMostTail];
     const int64_t end = j + n;
     for (int64_t panels = (n + width_ - 1) / width_; panels > 0; --panels) {
@@ -393,12 +399,13 @@ class BlockedProduct final : public Kernel {
       const int64_t columns = std::min(packs_b_ ? width_ : even, end - j);
       const int64_t whole = round_up(columns, kernels_.lanes);
       if (packs_b_) {
-        tile.b = shares_b_ ? block.packed_b + j * tile.k : block.packed_b;
-        tile.b_inner = whole;
+        T* const panel = shares_b_ ? block.packed_b + j * tile.k : own_panel;
         if (!shares_b_) {
           tiles_->pack_b(block.b + j * p_.b_column, columns, p_.b_column, tile.k, p_.b_inner,
-                         block.packed_b);
+                         panel);
         }
+        tile.b = panel;
+        tile.b_inner = whole;
       } else {
         tile.b = block.b + j;
         tile.b_inner = p_.b_inner;

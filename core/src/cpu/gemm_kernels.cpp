@@ -168,6 +168,7 @@ __attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, 
   }
 }
 
+/// Elements of next_a and of next_b that a tile fetches for each of its rows.
 template <int Vectors, class T>
 constexpr int64_t kFetches = (Vectors + 1) * kLanes<T>;
 

@@ -59,8 +59,8 @@ template <class T>
 struct GemmKernels {
   int64_t lanes;  ///< of a vector
 
-  /// `flat` divides the usual sizes; `tall` multiplies more often by what it reads of b, and goes
-  /// with depths at which a panel of b stays in L1.
+  /// `flat` divides the usual sizes; `tall`, for packed operands, multiplies more often by what it
+  /// reads of b, and goes with depths at which a panel of b stays in L1.
   GemmTiles<T> flat, tall;
 
   /// out[j] = Σ_e v[e · v_stride] · p[e · p_stride + j], j < n.

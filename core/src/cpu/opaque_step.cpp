@@ -136,7 +136,7 @@ class Call {
   void* scratch_ = nullptr;
 };
 
-/// One kernel, or some of whose rows each depends on the same row of the one before: a thread takes
+/// One kernel; or several, where each row depends on the same row of the one before: a thread takes
 /// its rows through all of them, and finds them in its cache.
 class KernelStep final : public Step {
  public:

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 
@@ -195,6 +196,23 @@ void set_num_threads(int n) {
 
 void run_pieces(int64_t pieces, int threads_wanted, void (*run)(void*, int64_t), void* context) {
   threads().pool.load(std::memory_order_relaxed)->run(pieces, threads_wanted, run, context);
+}
+
+char* thread_memory(int64_t bytes) {
+  struct Release {
+    void operator()(char* memory) const { std::free(memory); }
+  };
+  thread_local std::unique_ptr<char, Release> memory;
+  thread_local int64_t size = 0;
+  if (size < bytes) {
+    size = (bytes + 4095) / 4096 * 4096;
+    memory.reset(static_cast<char*>(std::aligned_alloc(4096, static_cast<size_t>(size))));
+    if (!memory) {
+      size = 0;
+      throw std::bad_alloc();
+    }
+  }
+  return memory.get();
 }
 
 uint64_t threads_epoch() { return threads().epoch.load(std::memory_order_relaxed); }

@@ -29,6 +29,10 @@ class FlushDenormals {
   unsigned saved_;
 };
 
+/// Memory of this thread's own for a piece of work, grown once and kept, and aligned to a page. It
+/// is the same at every call: for one user at a time.
+char* thread_memory(int64_t bytes);
+
 /// Can the threads share n pieces out so that none works much longer than the others?
 inline bool splits_evenly(int64_t n) { return n % num_threads() == 0 || n >= 4 * num_threads(); }
 

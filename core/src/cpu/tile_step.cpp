@@ -1,10 +1,7 @@
 #include "cpu/tile_step.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
 
 #include "cpu/threads.h"
 #include "cpu/tile_step_builder.h"
@@ -18,24 +15,6 @@ constexpr size_t kMostPointers = 512;
 constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
 constexpr size_t reduce_at(Op op) {
   return static_cast<size_t>(op) - static_cast<size_t>(Op::k_sum);
-}
-
-/// This thread's registers, grown once and kept.
-char* registers(int64_t bytes) {
-  struct Release {
-    void operator()(char* memory) const { std::free(memory); }
-  };
-  thread_local std::unique_ptr<char, Release> memory;
-  thread_local int64_t size = 0;
-  if (size < bytes) {
-    size = (bytes + 4095) / 4096 * 4096;
-    memory.reset(static_cast<char*>(std::aligned_alloc(4096, static_cast<size_t>(size))));
-    if (!memory) {
-      size = 0;
-      throw std::bad_alloc();
-    }
-  }
-  return memory.get();
 }
 
 /// Runs one kernel outside a tile: on `rows` × `cols` elements at `from`.
@@ -62,7 +41,7 @@ class TileStep::Runner {
  public:
   Runner(const TileStep& step, char* const* slots, char* scratch)
       : step_(step), slots_(slots), scratch_(scratch) {
-    char* memory = registers(step.registers_ * step.register_bytes_);
+    char* memory = thread_memory(step.registers_ * step.register_bytes_);
     for (int r = 0; r < step.registers_; ++r) pointers_[r] = memory + r * step.register_bytes_;
   }
 

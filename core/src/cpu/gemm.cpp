@@ -149,10 +149,11 @@ class BlockedProduct final : public Kernel {
     depth_ = std::min(p_.k, round_up((p_.k + cuts - 1) / cuts, kernels_.lanes));
     if (items_ == 1) parts_ = sum_parts();
     in_parallel_ = items_ * parts_ == 1 || (parts_ == 1 && p_.cost_per_item() > kLargeItem);
-    // A panel that only one thread takes the rows through is packed by that.
+    // A panel that few groups of a's rows go through is packed for each of them, by their thread.
     const int64_t row_bytes = depth_ * static_cast<int64_t>(sizeof(T));
-    const bool one_group = round_up(p_.m, tiles_->rows) * row_bytes <= kGroupBytes;
-    shares_b_ = packs_b_ && in_parallel_ && (!one_group || is_small(depth_, p_.n));
+    const int64_t a_bytes = round_up(p_.m, tiles_->rows) * row_bytes;
+    const bool many_groups = a_bytes > (p_.b_column == 1 ? 2 : 1) * kGroupBytes;
+    shares_b_ = packs_b_ && in_parallel_ && (many_groups || is_small(depth_, p_.n));
     rows_ = std::min(round_up(p_.m, tiles_->rows), round_up(kRows, tiles_->rows));
     columns_ = shares_b_ ? std::min(round_up(p_.n, width_), round_up(kColumns, width_)) : p_.n;
     slots_ = in_parallel_ ? 1 : slot_count(items_ * parts_);

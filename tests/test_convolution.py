@@ -91,6 +91,28 @@ def test_pooling_agrees_with_a_naive_loop(kernel, stride, padding, dtype):
         assert along == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize(("kernel", "size"), [(2, (12, 10)), ((3, 5), (12, 10)), (2, (11, 10))])
+@pytest.mark.parametrize("channels", [1, 7, 16, 37])
+def test_a_window_gives_its_gradient_to_its_maximum(kernel, size, channels):
+    x = images((2, channels, *size))
+    x[0, 0] = 1  # ties: the first
+    given = images(max_pool2d(x, kernel, None, 0).shape, seed=1)
+    expected = np.zeros_like(x)
+    (height, width), (rows, columns) = np.broadcast_to(kernel, 2), given.shape[2:]
+    for n, c, i, j in np.ndindex(2, channels, rows, columns):
+        window = x[n, c, i * height : (i + 1) * height, j * width : (j + 1) * width]
+        at = np.unravel_index(window.argmax(), window.shape)
+        expected[n, c, i * height + at[0], j * width + at[1]] = given[n, c, i, j]
+
+    def loss(x, shift):
+        return cx.sum(cx.max_pool2d(x + shift, kernel) * given)
+
+    got = cx.compile(cx.grad(loss, argnums=(0, 1)))(cx.Tensor(x), cx.zeros([channels, 1, 1]))
+    np.testing.assert_array_equal(got[0].to_numpy(), expected)
+    sums = given.sum((0, 2, 3), np.float64)
+    np.testing.assert_allclose(got[1].to_numpy()[:, 0, 0], sums, rtol=1e-4, atol=1e-4)
+
+
 def test_pooling_passes_nan_as_numpy_does():
     x = images((1, 1, 6, 6))
     x[0, 0, 1, 1] = np.nan

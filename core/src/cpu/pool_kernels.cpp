@@ -35,7 +35,7 @@ void maximum(const T* image, const int64_t* taps, int64_t count, int64_t channel
 
 template <class T>
 void give_to_maximum(const T* image, const int64_t* taps, int64_t count, int64_t channels,
-                     const T* g, T* to) {
+                     const T* g, bool adds, T* to) {
   for_channels<kLanes<T>>(0, channels, [=]<int Lanes>(int64_t c) {
     using V = Vector<T, Lanes>;
     const V best = maximum_of<V>(image + c, taps, count);
@@ -44,7 +44,8 @@ void give_to_maximum(const T* image, const int64_t* taps, int64_t count, int64_t
       const V value = load<V>(image + taps[i] + c);
       const auto has_it = (value == best) | (value != value);
       T* const place = to + taps[i] + c;
-      store(place, load<V>(place) + (has_it ? rest : V{}));
+      const V given = has_it ? rest : V{};
+      store(place, adds ? load<V>(place) + given : given);
       rest = has_it ? V{} : rest;
     }
   });

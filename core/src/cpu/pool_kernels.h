@@ -13,9 +13,10 @@ struct PoolKernels {
   /// to[c] = the maximum of channel c.
   void (*maximum)(const T* image, const int64_t* taps, int64_t count, int64_t channels, T* to);
 
-  /// to[tap + c] += g[c] for the first tap that has the maximum.
+  /// to[tap + c] += g[c] for the first tap that has the maximum. Or, unless `adds`, = g[c] for that
+  /// and = 0 for the others.
   void (*give_to_maximum)(const T* image, const int64_t* taps, int64_t count, int64_t channels,
-                          const T* g, T* to);
+                          const T* g, bool adds, T* to);
 
   /// to[c] = values[tap + c] of the first tap that has the maximum.
   void (*pick_at_maximum)(const T* image, const int64_t* taps, int64_t count, int64_t channels,

@@ -41,6 +41,11 @@ struct WindowAxis {
     const int64_t last = size - start <= 0 ? 0 : (size - start + dilation - 1) / dilation;
     return {std::min(first, kernel), std::clamp(last, std::min(first, kernel), kernel)};
   }
+
+  /// Does every element belong to exactly one of the windows?
+  bool is_divided_into(int64_t windows) const {
+    return padding == 0 && dilation == 1 && stride == kernel && size == windows * kernel;
+  }
 };
 
 inline WindowAxis window_axis(const Window& window, const Shape& image, int axis) {

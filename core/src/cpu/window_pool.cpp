@@ -137,12 +137,14 @@ class MaxPoolGrad final : public Pooling {
     const auto* x = static_cast<const T*>(inputs[0]);
     const auto* g = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
+    // Elements of one window each need not be added to.
+    const bool adds = !rows_.is_divided_into(out_rows_) || !columns_.is_divided_into(out_columns_);
     for_blocks([&](const Block& block) {
       T* const to = out + block.image;
-      clear_image(to, block.channels);
+      if (adds) clear_image(to, block.channels);
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
         pool_kernels<T>().give_to_maximum(x + block.image, taps.data(), std::ssize(taps),
-                                          block.channels, g + block.out + window, to);
+                                          block.channels, g + block.out + window, adds, to);
       });
     });
   }

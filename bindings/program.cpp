@@ -1,8 +1,10 @@
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "convert.h"
 #include "cyxwiz/ops.h"
@@ -34,19 +36,23 @@ class TracingScope {
 /// `call(inputs)` without the GIL, `inputs` being the arguments' tensors.
 template <class Call>
 auto with_arguments(Program& program, nb::handle arguments, Call&& call) {
+  // Python's own iteration would take longer than a small Program.
+  const nb::object sequence =
+      nb::steal(PySequence_Fast(arguments.ptr(), "a Program's arguments are a sequence"));
+  if (!sequence.is_valid()) nb::raise_python_error();
+  const std::span<PyObject* const> items(PySequence_Fast_ITEMS(sequence.ptr()),
+                                         static_cast<size_t>(nb::len(sequence)));
   std::vector<Tensor> inputs;
-  for (nb::handle argument : arguments) {
-    inputs.push_back(to_operand(argument));
-  }
+  inputs.reserve(items.size());
+  for (PyObject* item : items) inputs.push_back(to_operand(item));
   // A donated argument's handle gives its value up, so that no owner of it is left here; when the
   // Program refuses its arguments, nothing is lost.
+  const std::vector<bool>& donated = program.donated();
   auto each_donated = [&](auto&& action) {
-    size_t i = 0;
-    for (nb::handle argument : arguments) {
-      if (program.donated()[i] && nb::isinstance<Tensor>(argument)) {
-        action(nb::cast<Tensor&>(argument), inputs[i]);
+    for (size_t i = 0; i < std::min(items.size(), donated.size()); ++i) {
+      if (donated[i] && nb::isinstance<Tensor>(items[i])) {
+        action(nb::cast<Tensor&>(nb::handle(items[i])), inputs[i]);
       }
-      if (++i == program.donated().size()) break;
     }
   };
   each_donated([](Tensor& handle, const Tensor&) { handle = Tensor(); });

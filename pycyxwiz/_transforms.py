@@ -166,15 +166,21 @@ class Compiled(Generic[P, R]):
 
     def trace(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Trace:
         """The trace for these arguments, made if there is none; their leaves go into ``leaves``."""
-        key = self._key(args, kwargs, leaves)
+        # A microsecond is what a small Program takes: no call here that most can do without.
+        key: Hashable = None
+        if not (self._static_names or kwargs):
+            key = _core.plain_signature(args, leaves)
+        if key is None:
+            key = self._key(args, kwargs, leaves)
         trace = self._traces.get(key)
-        if trace is not None and not trace.is_stale():
+        if trace is not None and not (trace.guards and trace.is_stale()):
             trace.used = next(_clock)
             return trace
         with devices.device(_device(leaves, args, kwargs)):
             trace = self._make(args, kwargs, leaves)
         # Tracing may have given an optimizer its state, and so changed its stamp.
-        key = self._key(args, kwargs, [])
+        if not isinstance(key, bytes):
+            key = self._key(args, kwargs, [])
         self._traces[key] = trace
         compiled = weakref.ref(self)
 
@@ -189,10 +195,6 @@ class Compiled(Generic[P, R]):
         return trace
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Hashable:
-        if not (self._static_names or kwargs):
-            plain = _core.plain_signature(tuple(args), leaves)
-            if plain is not None:
-                return plain
         parts: list[Hashable] = [_core.get_matmul_precision()]
         for position, argument in enumerate(args):
             static = position in self._positions
@@ -304,13 +306,13 @@ class Trace:
             tracing,
             donated + [False] * len(self.fixed) + [donate_state] * len(self.state),
         )
-        self._guards = [(values, values.stamp) for values in scope.visited()]
+        self.guards = [(values, values.stamp) for values in scope.visited()]
         self._lifelines: list[weakref.ref[Stateful]] = []
         self.used = next(_clock)
 
     def is_stale(self) -> bool:
         """Whether an object that the function used has changed in more than its values."""
-        for values, stamp in self._guards:  # noqa: SIM110
+        for values, stamp in self.guards:  # noqa: SIM110
             if values.stamp != stamp:
                 return True
         return False
@@ -320,7 +322,7 @@ class Trace:
         self._lifelines = [weakref.ref(each, lambda _: forget()) for each in objects]
 
     def __call__(self, leaves: list[Any]) -> Any:
-        if not self._guards:  # it used no object's tensors
+        if not self.guards:  # it used no object's tensors
             return fill(self._template, self.program(leaves))
         outputs = self.program([*leaves, *load(self.fixed), *load(self.state)])
         store(self.state, outputs[self._results :])

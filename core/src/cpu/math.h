@@ -92,8 +92,9 @@ inline T exp(T a) {
   const T rounded = multiply_add(x, all<T>(1.44269504f), all<T>(kRounding));
   const T n = rounded - kRounding;
   const T r = multiply_add(n, all<T>(-kLn2Low), multiply_add(n, all<T>(-kLn2High), x));
-  const T p = polynomial(r, 0.49999994f, 0.16666515f, 0.041668456f, 0.00836941879f, 0.00138131424f);
-  return scaled(multiply_add(p, r * r, r) + 1.0f, rounded);
+  return scaled(polynomial(r, 1.0f, 1.0f, 0.49999994f, 0.16666515f, 0.041668456f, 0.00836941879f,
+                           0.00138131424f),
+                rounded);
 }
 inline double exp(double a) { return ::exp(a); }
 
@@ -119,9 +120,9 @@ inline T log(T a) {
 inline double log(double a) { return ::log(a); }
 
 // Where a product and a sum are rounded once, multiples of π need no more than three parts of it,
-// up to `kReach`.
+// up to `kReach`. Each part is less than what is left of π, so that −0 stays what it is.
 #if defined(__FMA__)
-inline constexpr float kPi[] = {3.14159274f, -8.74227766e-8f, -3.43024902e-15f};
+inline constexpr float kPi[] = {3.1415925f, 1.50995788e-7f, 1.07806559e-14f};
 inline constexpr float kInversePi = 0.318309886f, kReach = 1e5f;
 
 /// sin(a − n π), negated where the last bit of `rounded` is set.
@@ -130,8 +131,9 @@ inline Floats sine(Floats a, Floats n, Floats rounded) {
   for (const float part : kPi) r = multiply_add(n, all<Floats>(-part), r);
   const Floats square = r * r;
   const Floats p =
-      polynomial(square, -0.166666594f, 8.3330608e-3f, -1.98091774e-4f, 2.60478853e-6f);
-  return from_bits(bits(multiply_add(p, square * r, r)) ^ bits(rounded) << 31);
+      polynomial(square, -0.166666612f, 8.33307579e-3f, -1.98093112e-4f, 2.60408979e-6f);
+  const Floats rest = multiply_add(p, square, Floats{});  // 0 where r is; a product would be −0
+  return from_bits(bits(multiply_add(rest, r, r)) ^ bits(rounded) << 31);
 }
 
 /// The result, but f(a) where |a| is beyond kReach.
@@ -142,10 +144,9 @@ template <class F>
 
 /// Within 2 ulp.
 inline Floats sin(Floats a) {
-  const Floats x = magnitude(a);  // and the sign last: sin(-0) is -0
-  const Floats rounded = multiply_add(x, all<Floats>(kInversePi), all<Floats>(kRounding));
-  const Floats result = from_bits(bits(sine(x, rounded - kRounding, rounded)) ^ bits(a) ^ bits(x));
-  return any_greater(x, all<Floats>(kReach)) ? corrected(result, a, ::sinf) : result;
+  const Floats rounded = multiply_add(a, all<Floats>(kInversePi), all<Floats>(kRounding));
+  const Floats result = sine(a, rounded - kRounding, rounded);
+  return any_greater(magnitude(a), all<Floats>(kReach)) ? corrected(result, a, ::sinf) : result;
 }
 
 /// Within 2 ulp.

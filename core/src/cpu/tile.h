@@ -48,6 +48,10 @@ struct TileInstruction {
   uint16_t to = 0, a = 0, b = 0, c = 0, d = 0;
   uint8_t level = 0;                          ///< 0: every element; 1: one a row
   int64_t row_stride = 0, column_stride = 0;  ///< of a load, in elements
+  /// A memory operand, four bytes an element, of which vector kernels fetch the next tile
+  /// meanwhile.
+  uint16_t fetches = kNothing;
+  static constexpr uint16_t kNothing = 0xffff;
 };
 
 /// Operations in one pass over their operands: then(outer(left(…), right(…))). What would go

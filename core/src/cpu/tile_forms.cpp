@@ -89,7 +89,7 @@ void form(const TileInstruction& in, char* const* p, const Tile& tile) {
     }
   };
   [&]<size_t... i>(std::index_sequence<i...>) {
-    map<F>(at<T>(p, in.to), tile.count[in.level], operand(std::integral_constant<size_t, i>())...);
+    map<F, T>(in, p, tile, operand(std::integral_constant<size_t, i>())...);
   }(std::make_index_sequence<F::kInputs>());
 }
 

@@ -18,13 +18,13 @@ using Stored = std::conditional_t<std::is_same_v<R, bool>, uint8_t, R>;
 template <class F, class T>
 void unary(const TileInstruction& in, char* const* p, const Tile& tile) {
   using R = Stored<decltype(F::apply(T()))>;
-  map<F>(at<R>(p, in.to), tile.count[in.level], at<const T>(p, in.a));
+  map<F, R>(in, p, tile, at<const T>(p, in.a));
 }
 
 template <class F, class T>
 void binary(const TileInstruction& in, char* const* p, const Tile& tile) {
   using R = Stored<decltype(F::apply(T(), T()))>;
-  map<F>(at<R>(p, in.to), tile.count[in.level], at<const T>(p, in.a), at<const T>(p, in.b));
+  map<F, R>(in, p, tile, at<const T>(p, in.a), at<const T>(p, in.b));
 }
 
 template <class T>
@@ -33,8 +33,8 @@ struct Choice {
 };
 template <class T>
 void where(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map<Choice<T>>(at<T>(p, in.to), tile.count[in.level], at<const uint8_t>(p, in.a),
-                 at<const T>(p, in.b), at<const T>(p, in.c));
+  map<Choice<T>, T>(in, p, tile, at<const uint8_t>(p, in.a), at<const T>(p, in.b),
+                    at<const T>(p, in.c));
 }
 
 template <class To>
@@ -46,7 +46,7 @@ struct Conversion {
 };
 template <class From, class To>
 void convert(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map<Conversion<To>>(at<To>(p, in.to), tile.count[in.level], at<const From>(p, in.a));
+  map<Conversion<To>, To>(in, p, tile, at<const From>(p, in.a));
 }
 
 struct Truth {
@@ -57,7 +57,7 @@ struct Truth {
 };
 template <class From>
 void convert_to_bool(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map<Truth>(at<uint8_t>(p, in.to), tile.count[in.level], at<const From>(p, in.a));
+  map<Truth, uint8_t>(in, p, tile, at<const From>(p, in.a));
 }
 
 template <class Narrow>
@@ -66,7 +66,7 @@ struct Wrapping {
 };
 template <class Narrow>
 void wrap(const TileInstruction& in, char* const* p, const Tile& tile) {
-  map<Wrapping<Narrow>>(at<int32_t>(p, in.to), tile.count[in.level], at<const int32_t>(p, in.a));
+  map<Wrapping<Narrow>, int32_t>(in, p, tile, at<const int32_t>(p, in.a));
 }
 
 template <class Memory, class T>

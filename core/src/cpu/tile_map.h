@@ -36,8 +36,9 @@ concept TakesVectors = std::same_as<R, float> && requires(const From&... from) {
   { F::apply(vector_at(from, 0)...) } -> std::same_as<Floats>;
 };
 
+/// `ahead`: what to fetch meanwhile, as much as is written; or null.
 template <class F, class... From>
-void map_vectors(float* to, int64_t n, const From&... from) {
+void map_vectors(const float* ahead, float* to, int64_t n, const From&... from) {
   // Several at once, so that one's operations fill the gaps between the other's.
   constexpr int64_t kVectors = 4, kWidth = kLanes<float>;
   int64_t i = 0;
@@ -46,6 +47,10 @@ void map_vectors(float* to, int64_t n, const From&... from) {
 #pragma GCC unroll 4
     for (int64_t v = 0; v < kVectors; ++v)
       results[v] = F::apply(vector_at(from, i + v * kWidth)...);
+    if (ahead) {
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kVectors; ++v) __builtin_prefetch(ahead + i + v * kWidth);
+    }
 #pragma GCC unroll 4
     for (int64_t v = 0; v < kVectors; ++v) store(to + i + v * kWidth, results[v]);
   }
@@ -85,11 +90,19 @@ inline void loop(R* to, int64_t n, const From&... from) {
   for (int64_t i = 0; i < n; ++i) to[i] = static_cast<R>(F::apply(from[i]...));
 }
 
-/// to[i] = F::apply(from[i]...). An operand is a pointer or a Same.
+template <class T>
+T* at(char* const* pointers, uint16_t index) {
+  return reinterpret_cast<T*>(pointers[index]);
+}
+
+/// An instruction that applies F to operands, each a pointer or a Same, and stores what R holds.
 template <class F, class R, class... From>
-inline void map(R* to, int64_t n, From... from) {
+inline void map(const TileInstruction& in, char* const* p, const Tile& tile, From... from) {
+  R* const to = at<R>(p, in.to);
+  const int64_t n = tile.count[in.level];
   if constexpr (TakesVectors<F, R, From...>) {
-    map_vectors<F>(to, n, from...);
+    const bool fetches = in.fetches != TileInstruction::kNothing;
+    map_vectors<F>(fetches ? at<float>(p, in.fetches) + n : nullptr, to, n, from...);
   } else {
     const int64_t body = n / kFew * kFew;
     loop<F>(to, body, from...);
@@ -98,11 +111,6 @@ inline void map(R* to, int64_t n, From... from) {
     loop<F>(tail, kFew, few_at(from, body, n - body)...);
     std::memcpy(to + body, tail, static_cast<size_t>(n - body) * sizeof(R));
   }
-}
-
-template <class T>
-T* at(char* const* pointers, uint16_t index) {
-  return reinterpret_cast<T*>(pointers[index]);
 }
 
 /// An expression's value as it is stored: C++ makes an int of `uint8_t & uint8_t`.

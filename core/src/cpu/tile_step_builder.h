@@ -25,8 +25,8 @@ class TileStepBuilder {
   // Elements in a tile: its registers together should stay well within a 32 KiB L1 cache. What
   // needs none can take long strides. A chain without a reduction takes short ones: so few
   // instructions that the processor begins the next operation, and its loads from memory, while it
-  // still computes the last.
-  static constexpr int64_t kTile = 1024, kLongTile = 8192, kChainTile = 256;
+  // still computes the last. They are longer where it fetches the next tile meanwhile.
+  static constexpr int64_t kTile = 1024, kLongTile = 8192, kChainTile = 256, kFunctionsTile = 512;
 
   // Where a value is while a tile is computed: a virtual register, or a memory operand.
   struct Location {
@@ -89,6 +89,8 @@ class TileStepBuilder {
   void note_memory();
   void note(const Location& location, size_t instruction, bool is_store);
   void assign_registers();
+  bool computes_functions() const;
+  void fetch_ahead();
   void plan_terminals();
   uint16_t pointer(const Location& location) const;
 

@@ -156,14 +156,13 @@ inline bool any_greater(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _C
 /// The processor's own takes twice as long; rounded correctly all the same. (Markstein,
 /// "Computation of elementary functions on the IBM RISC System/6000 processor", 1990.)
 inline Floats sqrt(Floats a) {
-  // What is left of smaller ones would be flushed to zero.
-  constexpr int32_t kLeast = bits(0x1p-100f), kInfinity = 0x7f800000;
-  const __m512i above = _mm512_sub_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(kLeast));
-  if (_mm512_cmpge_epu32_mask(above, _mm512_set1_epi32(kInfinity - kLeast))) [[unlikely]] {
-    return _mm512_maskz_sqrt_ps(kAllLanes, a);
-  }
   const Floats estimate = _mm512_maskz_rsqrt14_ps(kAllLanes, a);
   Floats half = estimate * 0.5f, root = a * estimate;
+  // Zero, infinity and what is below zero give NaN; what is left of the least numbers would be
+  // flushed to zero.
+  if (_mm512_cmp_ps_mask(root, all<Floats>(0x1p-50f), _CMP_NGE_UQ) != 0) [[unlikely]] {
+    return _mm512_maskz_sqrt_ps(kAllLanes, a);
+  }
   const Floats error = multiply_add(-root, half, all<Floats>(0.5f));
   half = multiply_add(half, error, half);
   root = multiply_add(root, error, root);

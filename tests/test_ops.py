@@ -134,7 +134,9 @@ def test_values_and_dtypes_are_numpys_for_every_shape_and_layout(name, dtype):
 
 
 @pytest.mark.parametrize("name", [op.name for op in OPERATIONS if op.elementwise])
-@pytest.mark.parametrize("size", [1, 15, 16, 17, 1023, 1024, 1025, 4097, 100_003])
+@pytest.mark.parametrize(
+    "size", [1, 3, 7, 9, 15, 16, 17, 33, 63, 65, 250, 257, 1023, 1024, 1025, 4097, 100_003]
+)
 def test_elementwise_values_are_right_up_to_the_last_element(name, size):
     operation = BY_NAME[name]
     rng = generator("tail", name, size)
@@ -152,7 +154,9 @@ def test_elementwise_values_are_right_up_to_the_last_element(name, size):
 @pytest.mark.parametrize(
     "name", ["sum", "prod", "min", "max", "mean", "var", "argmax", "argmin", "any"]
 )
-@pytest.mark.parametrize("size", [1, 15, 16, 17, 1023, 1024, 1025, 4097, 100_003])
+@pytest.mark.parametrize(
+    "size", [1, 3, 7, 9, 15, 16, 17, 33, 63, 65, 250, 257, 1023, 1024, 1025, 4097, 100_003]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
 def test_reductions_are_right_up_to_the_last_element(name, size, dtype):
     operation = BY_NAME[name]
@@ -351,7 +355,7 @@ def test_nan_and_infinity_behave_as_in_numpy_in_body_and_tail(name, dtype):
 def test_reductions_pass_nan_and_infinity_from_every_place(name, special):
     operation = BY_NAME[name]
     rng = generator("reduce nan", name, special)
-    for size in (1, 7, 15, 16, 17, 33, 1023, 1025, 4097):
+    for size in (1, 3, 5, 7, 9, 15, 16, 17, 33, 63, 250, 257, 1023, 1025, 4097):
         places = {
             0,
             size - 1,

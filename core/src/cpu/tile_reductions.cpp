@@ -1,10 +1,21 @@
 // Kernels that reduce a tile's rows or columns. Compiled once for each instruction set.
+#include <cstring>
 #include <limits>
+#include <utility>
 
 #include "cpu/tile_map.h"
 
 namespace cyxwiz::cpu::CYXWIZ_ISA_NAMESPACE {
 namespace {
+
+/// A whole number as wide as T.
+template <class T>
+using Whole = std::conditional_t<sizeof(T) == 8, int64_t,
+                                 std::conditional_t<sizeof(T) == 4, int32_t, int8_t>>;
+
+/// Lanes of the shortest vectors that processors have.
+template <class T>
+constexpr int kFewestLanes = 16 / sizeof(T);
 
 struct SumOf {
   template <class T>
@@ -49,41 +60,77 @@ struct MinimumOf {
   }
 };
 
-/// The reduction of G::apply(from[i]...). In lanes: what makes it vectorise, and keeps rounding
-/// errors small.
-template <class F, class G, class T, class... From>
-T reduce_row(int64_t n, const From*... from) {
-  constexpr int64_t kWide = 64 / sizeof(T) * 4;
-  T total = F::template identity<T>();
-  int64_t i = 0;
-  if (n >= kWide) {
-    T lanes[kWide];
-    for (int64_t j = 0; j < kWide; ++j) lanes[j] = G::apply(from[j]...);
-    for (i = kWide; i + kWide <= n; i += kWide) {
-#pragma omp simd
-      for (int64_t j = 0; j < kWide; ++j) {
-        lanes[j] = F::combine(lanes[j], G::apply(from[i + j]...));
-      }
-    }
-    const int64_t rest = n - i;
-#pragma omp simd
-    for (int64_t j = 0; j < rest; ++j) lanes[j] = F::combine(lanes[j], G::apply(from[i + j]...));
-    i = n;
-    for (int64_t width = kWide / 2; width > 0; width /= 2) {
-      for (int64_t j = 0; j < width; ++j) lanes[j] = F::combine(lanes[j], lanes[j + width]);
-    }
-    total = lanes[0];
-  }
-  for (; i < n; ++i) total = F::combine(total, G::apply(from[i]...));
-  return total;
-}
-
 struct Itself {
   template <class T>
   static T apply(T a) {
     return a;
   }
 };
+
+/// 0, 1, 2, …
+template <class T, int Lanes>
+constexpr auto kLaneNumbers = []<int... lane>(std::integer_sequence<int, lane...>) {
+  return Vector<Whole<T>, Lanes>{lane...};
+}(std::make_integer_sequence<int, Lanes>());
+
+/// The reduction of a vector's lanes: its halves are combined, and again.
+template <class F, class T, int Lanes>
+T reduce_lanes(Vector<T, Lanes> v) {
+  if constexpr (Lanes > kFewestLanes<T>) {
+    Vector<T, Lanes / 2> halves[2];
+    std::memcpy(halves, &v, sizeof(v));
+    return reduce_lanes<F, T, Lanes / 2>(F::combine(halves[0], halves[1]));
+  }
+#pragma GCC unroll 4
+  for (int half = Lanes / 2; half > 0; half /= 2) {
+    v = F::combine(v, __builtin_shuffle(v, kLaneNumbers<T, Lanes> ^ static_cast<Whole<T>>(half)));
+  }
+  return v[0];
+}
+
+/// The reduction of a few vectors' elements, in vectors no longer than the row.
+template <class F, class G, class T, int Lanes, class... From>
+T reduce_short_row(int64_t n, const From*... from) {
+  if constexpr (Lanes > kFewestLanes<T>) {
+    if (n < Lanes) return reduce_short_row<F, G, T, Lanes / 2>(n, from...);
+  }
+  using V = Vector<T, Lanes>;
+  V total = G::apply(load<V>(from)...);
+  int64_t i = Lanes;
+  for (; i + Lanes <= n; i += Lanes) total = F::combine(total, G::apply(load<V>(from + i)...));
+  if (i < n) {
+    // The last vector begins with elements that were counted.
+    const auto counted = static_cast<Whole<T>>(i + Lanes - n);
+    const V last = G::apply(load<V>(from + n - Lanes)...), none = V{} + F::template identity<T>();
+    total = F::combine(total, kLaneNumbers<T, Lanes> < counted ? none : last);
+  }
+  return reduce_lanes<F, T, Lanes>(total);
+}
+
+/// The reduction of G::apply(from[i]...). In lanes: what makes it vectorise, and keeps rounding
+/// errors small.
+template <class F, class G, class T, class... From>
+T reduce_row(int64_t n, const From*... from) {
+  constexpr int64_t kWide = 64 / sizeof(T) * 4;
+  if (n < kFewestLanes<T>) {
+    T total = F::template identity<T>();
+    for (int64_t i = 0; i < n; ++i) total = F::combine(total, G::apply(from[i]...));
+    return total;
+  }
+  constexpr int64_t kShort = 4 * kWide;  // one vector of partial sums is enough
+  if (n < kShort) return reduce_short_row<F, G, T, kLanes<T>>(n, from...);
+  T lanes[kWide];
+  for (int64_t j = 0; j < kWide; ++j) lanes[j] = G::apply(from[j]...);
+  int64_t i = kWide;
+  for (; i + kWide <= n; i += kWide) {
+#pragma omp simd
+    for (int64_t j = 0; j < kWide; ++j) {
+      lanes[j] = F::combine(lanes[j], G::apply(from[i + j]...));
+    }
+  }
+  const T total = reduce_short_row<F, Itself, T, kLanes<T>>(kWide, lanes);
+  return i < n ? F::combine(total, reduce_row<F, G, T>(n - i, from + i...)) : total;
+}
 
 template <class F, class G, class T, class... From>
 void reduce_each_row(T* to, const Tile& tile, const From*... from) {
@@ -139,9 +186,7 @@ bool beats(T a, T b) {
 /// The index of the first element equal to `wanted`, which is there; NaN equals NaN.
 template <class T>
 int64_t find_first(const T* from, int64_t n, T wanted) {
-  // Flags as wide as the elements: whole vectors of both.
-  using Flag = std::conditional_t<sizeof(T) == 8, int64_t,
-                                  std::conditional_t<sizeof(T) == 4, int32_t, uint8_t>>;
+  using Flag = Whole<T>;  // whole vectors of both
   int64_t i = 0;
   const auto find = [&](auto matches) {
     const auto skip = [&](auto stride) {

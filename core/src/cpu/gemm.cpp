@@ -399,7 +399,11 @@ class BlockedProduct final : public Kernel {
       const int64_t even = round_up((end - j + panels - 1) / panels, kernels_.lanes);
       const int64_t columns = std::min(packs_b_ ? width_ : even, end - j);
       const int64_t whole = round_up(columns, kernels_.lanes);
-      if (packs_b_) {
+      // Whole vectors of b's rows are packed on the way, by the first rows of the result.
+      const bool on_the_way =
+          own_panel && !packs_a_ && p_.b_column == 1 && columns == whole && m >= tiles_->rows;
+      tile.panel = on_the_way ? own_panel : nullptr;
+      if (packs_b_ && !on_the_way) {
         T* const panel = shares_b_ ? block.packed_b + j * tile.k : own_panel;
         if (!shares_b_) {
           tiles_->pack_b(block.b + j * p_.b_column, columns, p_.b_column, tile.k, p_.b_inner,
@@ -407,6 +411,7 @@ class BlockedProduct final : public Kernel {
         }
         tile.b = panel;
         tile.b_inner = whole;
+        tile.fetches_b = false;
       } else {
         tile.b = block.b + j;
         tile.b_inner = p_.b_inner;

@@ -172,28 +172,38 @@ __attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, 
 template <int Vectors, class T>
 constexpr int64_t kFetches = (Vectors + 1) * kLanes<T>;
 
+/// How a tile reads b: a panel that L1 holds; fetching what it does not hold; or that, packing it.
+enum class Reading { kPanel, kFetching, kPacking };
+
 /// `Rows` rows, and n columns that need `Vectors` vectors.
-template <int Rows, int Vectors, bool Packed, class T>
+template <int Rows, int Vectors, bool Packed, Reading Read, class T>
 void tile(const GemmTile<T>& t, int64_t n) {
   using V = Vector<T>;
   constexpr int kColumns = Vectors * kLanes<T>;
   V sum[Rows][Vectors] = {};
   const T *a = t.a, *b = t.b;
+  T* panel = t.panel;
   int64_t b_inner = t.b_inner;
-  constexpr int64_t kAhead = 4;
-  // Row by row, `Vectors` + 1 times: one that begins amid a cache line ends in one more.
-  const auto prefetch = [](const T* row, int j) __attribute__((always_inline)) {
-    __builtin_prefetch(row + std::min(j * kLanes<T>, kColumns - 1));
+  // Line by line of a row, `Vectors` + 1 times: one that begins amid a cache line ends in one more.
+  constexpr int kLines = Vectors + 1;
+  const auto prefetch = [](const T* row, int line) __attribute__((always_inline)) {
+    __builtin_prefetch(row + std::min(line * kLanes<T>, kColumns - 1));
   };
   const auto multiply = [&](int64_t times) __attribute__((always_inline)) {
     for (; times > 0; --times) {
       V line[Vectors];
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
-      if (!Packed && Vectors > 1 && t.fetches_b) {
-        // A panel that L1 does not hold. (5 % of a product of 32 rows.)
+      if constexpr (Read != Reading::kPanel) {
+        // 5 % of a product of 32 rows.
+        constexpr int64_t kAhead = 4;
 #pragma GCC unroll 8
-        for (int j = 0; j <= Vectors; ++j) prefetch(b + kAhead * b_inner, j);
+        for (int j = 0; j < kLines; ++j) prefetch(b + kAhead * b_inner, j);
+      }
+      if constexpr (Read == Reading::kPacking) {
+#pragma GCC unroll 8
+        for (int j = 0; j < Vectors; ++j) store(panel + j * kLanes<T>, line[j]);
+        panel += kColumns;
       }
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
@@ -209,18 +219,13 @@ void tile(const GemmTile<T>& t, int64_t n) {
   // would wait for them. (6 % of a large product.)
   constexpr int kPace = 4;
   int64_t k = t.k - t.tail_rows;
-  for (int i = 0; i < Rows && k >= kPace * (Vectors + 1); ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j <= Vectors; ++j) {
-      prefetch(t.out + i * t.out_row, j);
-      if (t.next_a) {
-        const int64_t line = i * kFetches<Vectors, T> + j * kLanes<T>;
-        __builtin_prefetch(t.next_a + line, 0, 2);
-        __builtin_prefetch(t.next_b + line, 0, 2);
-      }
-      multiply(kPace);
+  for (int line = 0; line < Rows * kLines && k >= kPace; ++line, k -= kPace) {
+    prefetch(t.out + line / kLines * t.out_row, line % kLines);
+    if (t.next_a) {
+      __builtin_prefetch(t.next_a + line * kLanes<T>, 0, 2);
+      __builtin_prefetch(t.next_b + line * kLanes<T>, 0, 2);
     }
-    k -= kPace * (Vectors + 1);
+    multiply(kPace);
   }
   multiply(k);
   if (t.tail_rows > 0) {
@@ -264,29 +269,51 @@ void tile(const GemmTile<T>& t, int64_t n) {
   }
 }
 
+/// On to what follows the first `rows` rows.
+template <int Vectors, class T>
+void advance(GemmTile<T>& t, int64_t rows, int64_t a_step) {
+  t.a += a_step;
+  t.out += rows * t.out_row;
+  if (t.next_a) {
+    t.next_a += rows * kFetches<Vectors, T>;
+    t.next_b += rows * kFetches<Vectors, T>;
+  }
+}
+
 /// m rows: tiles of `Rows`, `Most` at first, then of half as many each time.
-template <int Most, int Vectors, bool Packed, int Rows = Most, class T>
+template <int Most, int Vectors, bool Packed, Reading Read, int Rows = Most, class T>
 void row_tiles(GemmTile<T> t, int64_t m, int64_t n) {
   for (; m >= Rows; m -= Rows) {
-    tile<Rows, Vectors, Packed>(t, n);
-    t.a += Rows == Most ? t.a_tile : Rows * t.a_row;
-    t.out += Rows * t.out_row;
-    if (t.next_a) {
-      t.next_a += Rows * kFetches<Vectors, T>;
-      t.next_b += Rows * kFetches<Vectors, T>;
-    }
+    tile<Rows, Vectors, Packed, Read>(t, n);
+    advance<Vectors>(t, Rows, Rows == Most ? t.a_tile : Rows * t.a_row);
   }
   if constexpr (Rows > 1) {
-    if (m > 0) row_tiles<Most, Vectors, Packed, Rows / 2>(t, m, n);
+    if (m > 0) row_tiles<Most, Vectors, Packed, Read, Rows / 2>(t, m, n);
   }
 }
 
 template <int Rows, int Vectors, bool Packed, class T>
-void tiles(const GemmTile<T>& t, int64_t m, int64_t n) {
-  if constexpr (Vectors > 1) {
-    if (n <= (Vectors - 1) * kLanes<T>) return tiles<Rows, Vectors - 1, Packed>(t, m, n);
+void tiles(GemmTile<T> t, int64_t m, int64_t n) {
+  if constexpr (!Packed) {
+    if (t.panel) {
+      tile<Rows, Vectors, Packed, Reading::kPacking>(t, n);
+      advance<Vectors>(t, Rows, t.a_tile);
+      t.b = t.panel;
+      t.b_inner = Vectors * kLanes<T>;
+      m -= Rows;
+    } else if (t.fetches_b) {
+      return row_tiles<Rows, Vectors, Packed, Reading::kFetching>(t, m, n);
+    }
   }
-  row_tiles<Rows, Vectors, Packed>(t, m, n);
+  row_tiles<Rows, Vectors, Packed, Reading::kPanel>(t, m, n);
+}
+
+template <int Rows, int Vectors, bool Packed, class T>
+void run(const GemmTile<T>& t, int64_t m, int64_t n) {
+  if constexpr (Vectors > 1) {
+    if (n <= (Vectors - 1) * kLanes<T>) return run<Rows, Vectors - 1, Packed>(t, m, n);
+  }
+  tiles<Rows, Vectors, Packed>(t, m, n);
 }
 
 /// `combine` for columns that fill `Count` vectors of `Lanes` lanes.
@@ -411,7 +438,7 @@ constexpr GemmTiles<T> tiles_of() {
           kFetches<Shape.vectors, T>,
           pack<Shape.rows, T>,
           pack_b<Shape.vectors, T>,
-          tiles<Shape.rows, Shape.vectors, Packed, T>};
+          run<Shape.rows, Shape.vectors, Packed, T>};
 }
 
 template <class T>

@@ -19,6 +19,8 @@ struct GemmTile {
   const T* tail = nullptr;
   int64_t tail_rows = 0;
   bool fetches_b = false;  ///< into L1, some rows before their turn
+  /// Where the first `rows` of a register tile pack b on their way, for the others; or null.
+  T* panel = nullptr;
   /// Memory to be fetched into L2 meanwhile, `fetches` elements of each for each row; or null.
   const T *next_a = nullptr, *next_b = nullptr;
   T* out = nullptr;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/alignment.h"
 #include "cpu/allocator.h"
 #include "cpu/opaque_step.h"
 #include "cpu/threads.h"
@@ -12,14 +13,13 @@ namespace cyxwiz::cpu {
 namespace {
 
 constexpr int kArena = 0;
-constexpr int64_t kAlignment = 64;
 
 /// Places blocks that live from one step to another so that those that overlap in time don't in
 /// memory.
 class ArenaPlan {
  public:
   int64_t place(int64_t bytes, int from, int to) {
-    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    bytes = aligned(bytes);
     int64_t offset = 0;
     for (const Block& block : blocks_) {  // in the order of their offsets: first fit
       if (block.to < from || to < block.from) continue;

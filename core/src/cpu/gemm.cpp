@@ -12,25 +12,6 @@
 namespace cyxwiz::cpu {
 namespace {
 
-template <class T>
-const GemmKernels<T>& gemm_kernels();
-template <>
-const GemmKernels<float>& gemm_kernels() {
-  return gemm_table().float32;
-}
-template <>
-const GemmKernels<double>& gemm_kernels() {
-  return gemm_table().float64;
-}
-template <>
-const GemmKernels<int32_t>& gemm_kernels() {
-  return gemm_table().int32;
-}
-template <>
-const GemmKernels<int64_t>& gemm_kernels() {
-  return gemm_table().int64;
-}
-
 constexpr int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 template <class T>
@@ -38,7 +19,7 @@ class ThinProduct final : public Kernel {
  public:
   explicit ThinProduct(const Product& product)
       : p_(product),
-        kernels_(gemm_kernels<T>()),
+        kernels_(std::get<GemmKernels<T>>(gemm_table())),
         combines_(p_.b_column == 1),
         copies_vector_(!combines_ && p_.a_inner != 1),
         items_(p_.items()),
@@ -130,7 +111,7 @@ template <class T>
 class BlockedProduct final : public Kernel {
  public:
   explicit BlockedProduct(const Product& product)
-      : p_(product), kernels_(gemm_kernels<T>()), items_(p_.items()) {
+      : p_(product), kernels_(std::get<GemmKernels<T>>(gemm_table())), items_(p_.items()) {
     // Packing pays where an operand is read often enough, and from memory that lies unfavourably; a
     // block that threads share has to be worth a parallel region too.
     const bool shared = items_ == 1 || p_.cost_per_item() > kLargeItem;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
 
 namespace cyxwiz::cpu {
 
@@ -78,12 +79,8 @@ struct GemmKernels {
                  int64_t row);
 };
 
-struct GemmTable {
-  GemmKernels<float> float32;
-  GemmKernels<double> float64;
-  GemmKernels<int32_t> int32;
-  GemmKernels<int64_t> int64;
-};
+using GemmTable =
+    std::tuple<GemmKernels<float>, GemmKernels<double>, GemmKernels<int32_t>, GemmKernels<int64_t>>;
 
 /// For the instruction set that this processor runs.
 const GemmTable& gemm_table();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/alignment.h"
 #include "cpu/contraction.h"
 #include "cpu/index.h"
 #include "cpu/kernel.h"
@@ -158,7 +159,7 @@ class KernelStep final : public Step {
   void run(char* const* slots, char* scratch) override {
     for (Call& call : calls_) {
       call.find_operands(slots, scratch);
-      scratch += padded(call.kernel().scratch_bytes());
+      scratch += aligned(call.kernel().scratch_bytes());
     }
     if (calls_.size() > 1 && run_by_rows()) return;
     for (Call& call : calls_) call.run();
@@ -166,7 +167,7 @@ class KernelStep final : public Step {
 
   int64_t scratch_bytes() const override {
     int64_t bytes = 0;
-    for (const Call& call : calls_) bytes += padded(call.kernel().scratch_bytes());
+    for (const Call& call : calls_) bytes += aligned(call.kernel().scratch_bytes());
     return bytes;
   }
 
@@ -177,8 +178,6 @@ class KernelStep final : public Step {
   }
 
  private:
-  static int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
   /// False where the rows can't be shared out evenly.
   bool run_by_rows() {
     int64_t unit = 1, cost = 0;

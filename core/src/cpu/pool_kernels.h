@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
 
 namespace cyxwiz::cpu {
 
@@ -23,10 +24,7 @@ struct PoolKernels {
                           const T* values, T* to);
 };
 
-struct PoolTable {
-  PoolKernels<float> float32;
-  PoolKernels<double> float64;
-};
+using PoolTable = std::tuple<PoolKernels<float>, PoolKernels<double>>;
 
 /// For the instruction set that this processor runs.
 const PoolTable& pool_table();

@@ -4,19 +4,18 @@
 #include <string>
 #include <utility>
 
+#include "cpu/alignment.h"
+
 namespace cyxwiz::cpu {
 namespace {
 
 constexpr int kManyRegisters = 8;
 constexpr double kFunctionCost = 0.5;
-constexpr int64_t kAlignment = 64;
 
 constexpr size_t at(Compute t) { return static_cast<size_t>(t); }
 constexpr size_t at(DType t) { return static_cast<size_t>(t); }
 constexpr size_t at(Op op) { return static_cast<size_t>(op); }
 constexpr size_t reduce_at(Op op) { return at(op) - at(Op::k_sum); }
-
-int64_t rounded(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 /// Nanoseconds an element on one core, roughly: what decides whether threads are worth their fork.
 double instruction_cost(Op op) {
@@ -606,7 +605,7 @@ void TileStepBuilder::assign_registers() {
   for (size_t i = 0; i < terminal_sources_.size(); ++i) {
     step_.terminals_[i].source = pointer(terminal_sources_[i]);
   }
-  step_.register_bytes_ = rounded(step_.row_block_ * step_.col_block_ * 8);
+  step_.register_bytes_ = aligned(step_.row_block_ * step_.col_block_ * 8);
 }
 
 /// The instructions of a chain with functions fetch an operand's next tile each. The first would
@@ -647,7 +646,7 @@ void TileStepBuilder::plan_terminals() {
     t.direct = partials == step_.out_count_ && !arg && stored_as_computed(t.dtype);
     auto take = [&](int64_t bytes) {
       const int64_t at = step_.scratch_bytes_;
-      step_.scratch_bytes_ += rounded(bytes);
+      step_.scratch_bytes_ += aligned(bytes);
       return at;
     };
     if (t.direct) continue;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "cpu/alignment.h"
 #include "cpu/onednn.h"
 #include "cpu/parts.h"
 #include "cpu/tile.h"
@@ -15,11 +16,6 @@ namespace {
 
 using dnnl::memory;
 
-constexpr int64_t kAlignment = 64;
-
-constexpr int64_t aligned(int64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 int64_t aligned_size(const memory::desc& desc) {
   return aligned(static_cast<int64_t>(desc.get_size()));
 }

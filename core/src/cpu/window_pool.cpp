@@ -101,17 +101,6 @@ class Pooling : public Kernel {
 };
 
 template <class T>
-const PoolKernels<T>& pool_kernels();
-template <>
-const PoolKernels<float>& pool_kernels() {
-  return pool_table().float32;
-}
-template <>
-const PoolKernels<double>& pool_kernels() {
-  return pool_table().float64;
-}
-
-template <class T>
 class MaxPool final : public Pooling {
  public:
   using Pooling::Pooling;
@@ -121,8 +110,9 @@ class MaxPool final : public Pooling {
     auto* out = static_cast<T*>(outputs[0]);
     for_blocks([&](const Block& block) {
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        pool_kernels<T>().maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
-                                  out + block.out + window);
+        std::get<PoolKernels<T>>(pool_table())
+            .maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                     out + block.out + window);
       });
     });
   }
@@ -143,8 +133,9 @@ class MaxPoolGrad final : public Pooling {
       T* const to = out + block.image;
       if (adds) clear_image(to, block.channels);
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        pool_kernels<T>().give_to_maximum(x + block.image, taps.data(), std::ssize(taps),
-                                          block.channels, g + block.out + window, adds, to);
+        std::get<PoolKernels<T>>(pool_table())
+            .give_to_maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                             g + block.out + window, adds, to);
       });
     });
   }
@@ -161,9 +152,9 @@ class MaxPoolPick final : public Pooling {
     auto* out = static_cast<T*>(outputs[0]);
     for_blocks([&](const Block& block) {
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        pool_kernels<T>().pick_at_maximum(x + block.image, taps.data(), std::ssize(taps),
-                                          block.channels, v + block.image,
-                                          out + block.out + window);
+        std::get<PoolKernels<T>>(pool_table())
+            .pick_at_maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                             v + block.image, out + block.out + window);
       });
     });
   }

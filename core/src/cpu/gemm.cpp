@@ -119,7 +119,8 @@ class BlockedProduct final : public Kernel {
     const bool is_close = p_.b_inner * static_cast<int64_t>(sizeof(T)) < kFarRow;
     const int64_t many_rows = shared && is_close ? kVeryManyRows : kManyRows;
     packs_b_ = !lies_well || (p_.m >= many_rows && (!shared || p_.k * p_.n >= kManyElements));
-    packs_a_ = p_.n >= kManyColumns && p_.m * p_.k >= kManyElements;
+    packs_a_ = (p_.n >= kManyColumns && p_.m * p_.k >= kManyElements) ||
+               (p_.a_row != 1 && p_.a_inner != 1);
     const bool packs_both = packs_a_ && packs_b_;
     tiles_ = packs_both ? &kernels_.tall : &kernels_.flat;
     width_ = tiles_->vectors * kernels_.lanes;
@@ -381,8 +382,8 @@ class BlockedProduct final : public Kernel {
       const int64_t columns = std::min(packs_b_ ? width_ : even, end - j);
       const int64_t whole = round_up(columns, kernels_.lanes);
       // Whole vectors of b's rows are packed on the way, by the first rows of the result.
-      const bool on_the_way =
-          own_panel && !packs_a_ && p_.b_column == 1 && columns == whole && m >= tiles_->rows;
+      const bool on_the_way = own_panel && !packs_a_ && p_.a_inner == 1 && p_.b_column == 1 &&
+                              columns == whole && m >= tiles_->rows;
       tile.panel = on_the_way ? own_panel : nullptr;
       if (packs_b_ && !on_the_way) {
         T* const panel = shares_b_ ? block.packed_b + j * tile.k : own_panel;

@@ -175,8 +175,10 @@ constexpr int64_t kFetches = (Vectors + 1) * kLanes<T>;
 /// How a tile reads b: a panel that L1 holds; fetching what it does not hold; or that, packing it.
 enum class Reading { kPanel, kFetching, kPacking };
 
-/// `Rows` rows, and n columns that need `Vectors` vectors.
-template <int Rows, int Vectors, bool Packed, Reading Read, class T>
+/// `Rows` rows, and n columns that need `Vectors` vectors. `Beside`: the elements of a that are
+/// multiplied by the same of b lie side by side; else those of each row do. (A stride that is known
+/// is worth 3 % of a batch of small products.)
+template <int Rows, int Vectors, bool Beside, Reading Read, class T>
 void tile(const GemmTile<T>& t, int64_t n) {
   using V = Vector<T>;
   constexpr int kColumns = Vectors * kLanes<T>;
@@ -207,11 +209,11 @@ void tile(const GemmTile<T>& t, int64_t n) {
       }
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
-        const T factor = a[Packed ? i : i * t.a_row];
+        const T factor = a[Beside ? i : i * t.a_row];
 #pragma GCC unroll 8
         for (int j = 0; j < Vectors; ++j) sum[i][j] += line[j] * factor;
       }
-      a += t.a_inner;
+      a += Beside ? t.a_inner : 1;
       b += b_inner;
     }
   };
@@ -281,33 +283,37 @@ void advance(GemmTile<T>& t, int64_t rows, int64_t a_step) {
 }
 
 /// m rows: tiles of `Rows`, `Most` at first, then of half as many each time.
-template <int Most, int Vectors, bool Packed, Reading Read, int Rows = Most, class T>
+template <int Most, int Vectors, bool Beside, Reading Read, int Rows = Most, class T>
 void row_tiles(GemmTile<T> t, int64_t m, int64_t n) {
   for (; m >= Rows; m -= Rows) {
-    tile<Rows, Vectors, Packed, Read>(t, n);
+    tile<Rows, Vectors, Beside, Read>(t, n);
     advance<Vectors>(t, Rows, Rows == Most ? t.a_tile : Rows * t.a_row);
   }
   if constexpr (Rows > 1) {
-    if (m > 0) row_tiles<Most, Vectors, Packed, Read, Rows / 2>(t, m, n);
+    if (m > 0) row_tiles<Most, Vectors, Beside, Read, Rows / 2>(t, m, n);
   }
 }
 
 template <int Rows, int Vectors, bool Packed, class T>
 void tiles(GemmTile<T> t, int64_t m, int64_t n) {
   if constexpr (!Packed) {
+    const bool beside = t.a_row == 1;
     if (t.panel) {
-      tile<Rows, Vectors, Packed, Reading::kPacking>(t, n);
+      tile<Rows, Vectors, false, Reading::kPacking>(t, n);
       advance<Vectors>(t, Rows, t.a_tile);
       t.b = t.panel;
       t.b_inner = Vectors * kLanes<T>;
       m -= Rows;
     } else if (t.fetches_b) {
-      return row_tiles<Rows, Vectors, Packed, Reading::kFetching>(t, m, n);
+      return beside ? row_tiles<Rows, Vectors, true, Reading::kFetching>(t, m, n)
+                    : row_tiles<Rows, Vectors, false, Reading::kFetching>(t, m, n);
     }
+    if (!beside) return row_tiles<Rows, Vectors, false, Reading::kPanel>(t, m, n);
   }
-  row_tiles<Rows, Vectors, Packed, Reading::kPanel>(t, m, n);
+  row_tiles<Rows, Vectors, true, Reading::kPanel>(t, m, n);
 }
 
+/// `Packed`: both operands always are.
 template <int Rows, int Vectors, bool Packed, class T>
 void run(const GemmTile<T>& t, int64_t m, int64_t n) {
   if constexpr (Vectors > 1) {

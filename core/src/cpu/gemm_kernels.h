@@ -12,15 +12,16 @@ template <class T>
 struct GemmTile {
   int64_t k = 0;
   const T* a = nullptr;
-  int64_t a_row = 0, a_inner = 0;
-  int64_t a_tile = 0;  ///< from the rows of one register tile to those of the next
+  int64_t a_row = 0, a_inner = 0;  ///< one of the two is 1
+  int64_t a_tile = 0;              ///< from the rows of one register tile to those of the next
   const T* b = nullptr;
   int64_t b_inner = 0;
   /// The last rows of b once more, as wide as whole vectors, where those of b reach beyond its end.
   const T* tail = nullptr;
   int64_t tail_rows = 0;
   bool fetches_b = false;  ///< into L1, some rows before their turn
-  /// Where the first `rows` of a register tile pack b on their way, for the others; or null.
+  /// Where the first `rows` of a register tile pack b on their way, for the others; or null. Then
+  /// a_inner is 1.
   T* panel = nullptr;
   /// Memory to be fetched into L2 meanwhile, `fetches` elements of each for each row; or null.
   const T *next_a = nullptr, *next_b = nullptr;

@@ -197,7 +197,7 @@ void tile(const GemmTile<T>& t, int64_t n) {
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
       if constexpr (Read != Reading::kPanel) {
-        // 5 % of a product of 32 rows.
+        // Some rows before their turn. (5 % of a product of 32 rows.)
         constexpr int64_t kAhead = 4;
 #pragma GCC unroll 8
         for (int j = 0; j < kLines; ++j) prefetch(b + kAhead * b_inner, j);
@@ -218,7 +218,8 @@ void tile(const GemmTile<T>& t, int64_t n) {
     }
   };
   // The results' lines are on their way while the sums are computed. Not all at once: the operands
-  // would wait for them. (6 % of a large product.)
+  // would wait for them. (6 % of a large product.) One number says which is next: of more, the
+  // compiler keeps some in vector registers, and to move them takes a multiplication's place.
   constexpr int kPace = 4;
   int64_t k = t.k - t.tail_rows;
   for (int line = 0; line < Rows * kLines && k >= kPace; ++line, k -= kPace) {

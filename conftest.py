@@ -1,5 +1,6 @@
 """Keeps the tests on the installed package; what tests and docstring examples share."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 # `python -m pytest` puts this folder first on the path, where pycyxwiz/ has no compiled core.
 _HERE = Path(__file__).parent
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _HERE]
+
+# What a shell starts in the background ignores Ctrl-C, and so would the processes of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -385,7 +385,15 @@ class BlockedProduct final : public Kernel {
       const bool on_the_way = own_panel && !packs_a_ && p_.a_inner == 1 && p_.b_column == 1 &&
                               columns == whole && m >= tiles_->rows;
       tile.panel = on_the_way ? own_panel : nullptr;
-      if (packs_b_ && !on_the_way) {
+      tile.fetches_b = !packs_b_ || on_the_way;
+      if (tile.fetches_b) {
+        tile.b = block.b + j;
+        tile.b_inner = p_.b_inner;
+        if (whole > columns) {
+          tile.tail = tail;
+          tile.tail_rows = copy_tail(tile, columns, whole, tail);
+        }
+      } else {
         T* const panel = shares_b_ ? block.packed_b + j * tile.k : own_panel;
         if (!shares_b_) {
           tiles_->pack_b(block.b + j * p_.b_column, columns, p_.b_column, tile.k, p_.b_inner,
@@ -393,15 +401,6 @@ class BlockedProduct final : public Kernel {
         }
         tile.b = panel;
         tile.b_inner = whole;
-        tile.fetches_b = false;
-      } else {
-        tile.b = block.b + j;
-        tile.b_inner = p_.b_inner;
-        tile.fetches_b = true;
-        if (whole > columns) {
-          tile.tail = tail;
-          tile.tail_rows = copy_tail(tile, columns, whole, tail);
-        }
       }
       if (block.tile.next_a) {
         const int64_t fetched = j * m / width_ * tiles_->fetches;

@@ -108,11 +108,11 @@ class MaxPool final : public Pooling {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
     const auto* x = static_cast<const T*>(inputs[0]);
     auto* out = static_cast<T*>(outputs[0]);
+    const auto& kernels = std::get<PoolKernels<T>>(pool_table());
     for_blocks([&](const Block& block) {
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        std::get<PoolKernels<T>>(pool_table())
-            .maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
-                     out + block.out + window);
+        kernels.maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                        out + block.out + window);
       });
     });
   }
@@ -127,15 +127,15 @@ class MaxPoolGrad final : public Pooling {
     const auto* x = static_cast<const T*>(inputs[0]);
     const auto* g = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
+    const auto& kernels = std::get<PoolKernels<T>>(pool_table());
     // Elements of one window each need not be added to.
     const bool adds = !rows_.is_divided_into(out_rows_) || !columns_.is_divided_into(out_columns_);
     for_blocks([&](const Block& block) {
       T* const to = out + block.image;
       if (adds) clear_image(to, block.channels);
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        std::get<PoolKernels<T>>(pool_table())
-            .give_to_maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
-                             g + block.out + window, adds, to);
+        kernels.give_to_maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                                g + block.out + window, adds, to);
       });
     });
   }
@@ -150,11 +150,11 @@ class MaxPoolPick final : public Pooling {
     const auto* x = static_cast<const T*>(inputs[0]);
     const auto* v = static_cast<const T*>(inputs[1]);
     auto* out = static_cast<T*>(outputs[0]);
+    const auto& kernels = std::get<PoolKernels<T>>(pool_table());
     for_blocks([&](const Block& block) {
       for_windows([&](int64_t window, std::span<const int64_t> taps) {
-        std::get<PoolKernels<T>>(pool_table())
-            .pick_at_maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
-                             v + block.image, out + block.out + window);
+        kernels.pick_at_maximum(x + block.image, taps.data(), std::ssize(taps), block.channels,
+                                v + block.image, out + block.out + window);
       });
     });
   }

@@ -385,8 +385,10 @@ class BlockedProduct final : public Kernel {
       const bool on_the_way = own_panel && !packs_a_ && p_.a_inner == 1 && p_.b_column == 1 &&
                               columns == whole && m >= tiles_->rows;
       tile.panel = on_the_way ? own_panel : nullptr;
-      tile.fetches_b = !packs_b_ || on_the_way;
-      if (tile.fetches_b) {
+      const bool in_place = !packs_b_ || on_the_way;
+      // What a batch packs on the way was fetched into L2 while its last item was computed.
+      tile.fetches_b = in_place && (in_parallel_ || !on_the_way);
+      if (in_place) {
         tile.b = block.b + j;
         tile.b_inner = p_.b_inner;
         if (whole > columns) {

@@ -22,10 +22,14 @@ struct TileShape {
 };
 #if defined(__AVX512F__)
 constexpr TileShape kFlat = {8, 3}, kTall = {14, 2};
-#elif defined(__AVX2__)
+constexpr bool kManyRegisters = true;
+#else
+#if defined(__AVX2__)
 constexpr TileShape kFlat = {4, 3}, kTall = kFlat;
 #else
 constexpr TileShape kFlat = {4, 2}, kTall = kFlat;
+#endif
+constexpr bool kManyRegisters = false;
 #endif
 
 /// x and y by turns: from their beginnings, or from their middles on.
@@ -170,65 +174,102 @@ __attribute__((noinline)) void finish_edge(const GemmTile<T>& t, const T* sums, 
 
 /// Elements of next_a and of next_b that a tile fetches for each of its rows.
 template <int Vectors, class T>
-constexpr int64_t kFetches = (Vectors + 1) * kLanes<T>;
+constexpr int64_t kNextElements = Vectors * kLanes<T>;
 
-/// How a tile reads b: a panel that L1 holds; fetching what it does not hold; or that, packing it.
-enum class Reading { kPanel, kFetching, kPacking };
+/// `value`, which the compiler then keeps in a register: of where it came from it knows nothing.
+template <class V>
+inline V kept(V value) {
+  asm("" : "+r"(value));
+  return value;
+}
+
+/// How a tile reads b: as a packed panel that L1 holds; or where it lies, packing it or not, and
+/// fetching it into L1 or, if L2 holds it, not.
+enum class Reading { kPanel, kFetching, kPacking, kFetchingPacking };
+
+/// Fetches the lines of a row of `Vectors` vectors: one that begins amid a line ends in one more.
+template <int Vectors, class T>
+inline void prefetch_row(const T* row) {
+#pragma GCC unroll 8
+  for (int line = 0; line <= Vectors; ++line) {
+    __builtin_prefetch(row + std::min(line * kLanes<T>, Vectors * kLanes<T> - 1));
+  }
+}
 
 /// `Rows` rows, and n columns that need `Vectors` vectors. `Beside`: the elements of a that are
-/// multiplied by the same of b lie side by side; else those of each row do. (A stride that is known
-/// is worth 3 % of a batch of small products.)
+/// multiplied by the same of b lie side by side; else those of each row do. (That a stride is known
+/// is worth 3 % of a batch of small products, that a tile is compiled into the loop over them 2 %.)
 template <int Rows, int Vectors, bool Beside, Reading Read, class T>
-void tile(const GemmTile<T>& t, int64_t n) {
+__attribute__((always_inline)) inline void tile(const GemmTile<T>& t, int64_t n) {
   using V = Vector<T>;
   constexpr int kColumns = Vectors * kLanes<T>;
+  constexpr bool kFetches = Read == Reading::kFetching || Read == Reading::kFetchingPacking;
+  constexpr bool kPacks = Read == Reading::kPacking || Read == Reading::kFetchingPacking;
   V sum[Rows][Vectors] = {};
-  const T *a = t.a, *b = t.b;
+  // Four rows of a for each pointer, no stride, one, two or three from it: an address can say that.
+  // To compute more would take the multiplications' ports. (3 % of a product of 32 rows.)
+  const T* a[(Rows + 3) / 4];
+#pragma GCC unroll 4
+  for (int i = 0; i < Rows; i += 4) a[i / 4] = i == 0 ? t.a : kept(t.a + i * t.a_row);
+  const int64_t a_row = t.a_row, three_rows = kept(3 * a_row);
+  const T* b = t.b;
+  int64_t b_inner = Read == Reading::kPanel ? kColumns : t.b_inner;
   T* panel = t.panel;
-  int64_t b_inner = t.b_inner;
-  // Line by line of a row, `Vectors` + 1 times: one that begins amid a cache line ends in one more.
-  constexpr int kLines = Vectors + 1;
-  const auto prefetch = [](const T* row, int line) __attribute__((always_inline)) {
-    __builtin_prefetch(row + std::min(line * kLanes<T>, kColumns - 1));
-  };
   const auto multiply = [&](int64_t times) __attribute__((always_inline)) {
     for (; times > 0; --times) {
       V line[Vectors];
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) line[j] = load<V>(b + j * kLanes<T>);
-      if constexpr (Read != Reading::kPanel) {
+      if constexpr (kFetches) {
         // Some rows before their turn. (5 % of a product of 32 rows.)
         constexpr int64_t kAhead = 4;
-#pragma GCC unroll 8
-        for (int j = 0; j < kLines; ++j) prefetch(b + kAhead * b_inner, j);
+        prefetch_row<Vectors>(b + kAhead * b_inner);
       }
-      if constexpr (Read == Reading::kPacking) {
+      if constexpr (kPacks) {
 #pragma GCC unroll 8
         for (int j = 0; j < Vectors; ++j) store(panel + j * kLanes<T>, line[j]);
         panel += kColumns;
       }
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
-        const T factor = a[Beside ? i : i * t.a_row];
+        const T factor = Beside ? a[0][i] : a[i / 4][i % 4 == 3 ? three_rows : i % 4 * a_row];
 #pragma GCC unroll 8
         for (int j = 0; j < Vectors; ++j) sum[i][j] += line[j] * factor;
       }
-      a += Beside ? t.a_inner : 1;
+#pragma GCC unroll 4
+      for (const T*& rows : a) rows += Beside ? t.a_inner : 1;
       b += b_inner;
     }
   };
-  // The results' lines are on their way while the sums are computed. Not all at once: the operands
-  // would wait for them. (6 % of a large product.) One number says which is next: of more, the
-  // compiler keeps some in vector registers, and to move them takes a multiplication's place.
+  // The results' lines, and those of the next product, are on their way while the sums are
+  // computed. Not all at once: the operands would wait for them. (6 % of a large product.)
   constexpr int kPace = 4;
+  // Four copies of the loop take longer than one where they spill, or fetch b. (4 to 6 %.)
+  constexpr bool kToTheEnd = kManyRegisters && !kFetches;
+  const T *row = t.out, *next_a = t.next_a, *next_b = t.next_b;
   int64_t k = t.k - t.tail_rows;
-  for (int line = 0; line < Rows * kLines && k >= kPace; ++line, k -= kPace) {
-    prefetch(t.out + line / kLines * t.out_row, line % kLines);
-    if (t.next_a) {
-      __builtin_prefetch(t.next_a + line * kLanes<T>, 0, 2);
-      __builtin_prefetch(t.next_b + line * kLanes<T>, 0, 2);
+  for (int i = 0; k >= kPace * Vectors && (kToTheEnd || i < Rows); ++i, k -= kPace * Vectors) {
+    if (i < Rows) {
+      prefetch_row<Vectors>(row);
+      row += t.out_row;
+    } else {
+      next_a = nullptr;
     }
-    multiply(kPace);
+#pragma GCC unroll 1
+    for (int line = 0; line < Vectors; ++line) {
+      if (next_a) {
+        __builtin_prefetch(next_a, 0, 2);
+        __builtin_prefetch(next_b, 0, 2);
+        next_a += kLanes<T>;
+        next_b += kLanes<T>;
+      }
+      if constexpr (kManyRegisters) {
+#pragma GCC unroll 4
+        for (int e = 0; e < kPace; ++e) multiply(1);
+      } else {
+        multiply(kPace);
+      }
+    }
   }
   multiply(k);
   if (t.tail_rows > 0) {
@@ -241,28 +282,30 @@ void tile(const GemmTile<T>& t, int64_t n) {
     std::memcpy(sums, sum, sizeof(sums));
     return finish_edge(t, sums, kColumns, Rows, n);
   }
-  if (t.add) {
+  if (t.add || t.bias || t.relu) {  // One question where, as mostly, all three are no.
+    if (t.add) {
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
+      for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) {
-        sum[i][j] = load<V>(t.out + i * t.out_row + j * kLanes<T>) + sum[i][j];
+        for (int j = 0; j < Vectors; ++j) {
+          sum[i][j] = load<V>(t.out + i * t.out_row + j * kLanes<T>) + sum[i][j];
+        }
       }
     }
-  }
-  if (t.bias) {
+    if (t.bias) {
 #pragma GCC unroll 8
-    for (int j = 0; j < Vectors; ++j) {
-      const V bias = load<V>(t.bias + j * kLanes<T>);
+      for (int j = 0; j < Vectors; ++j) {
+        const V bias = load<V>(t.bias + j * kLanes<T>);
 #pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) sum[i][j] += bias;
+        for (int i = 0; i < Rows; ++i) sum[i][j] += bias;
+      }
     }
-  }
-  if (t.relu) {
+    if (t.relu) {
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
+      for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) sum[i][j] = sum[i][j] < T{0} ? V{} : sum[i][j];
+        for (int j = 0; j < Vectors; ++j) sum[i][j] = sum[i][j] < T{0} ? V{} : sum[i][j];
+      }
     }
   }
 #pragma GCC unroll 16
@@ -278,8 +321,8 @@ void advance(GemmTile<T>& t, int64_t rows, int64_t a_step) {
   t.a += a_step;
   t.out += rows * t.out_row;
   if (t.next_a) {
-    t.next_a += rows * kFetches<Vectors, T>;
-    t.next_b += rows * kFetches<Vectors, T>;
+    t.next_a += rows * kNextElements<Vectors, T>;
+    t.next_b += rows * kNextElements<Vectors, T>;
   }
 }
 
@@ -300,7 +343,11 @@ void tiles(GemmTile<T> t, int64_t m, int64_t n) {
   if constexpr (!Packed) {
     const bool beside = t.a_row == 1;
     if (t.panel) {
-      tile<Rows, Vectors, false, Reading::kPacking>(t, n);
+      if (t.fetches_b) {
+        tile<Rows, Vectors, false, Reading::kFetchingPacking>(t, n);
+      } else {
+        tile<Rows, Vectors, false, Reading::kPacking>(t, n);
+      }
       advance<Vectors>(t, Rows, t.a_tile);
       t.b = t.panel;
       t.b_inner = Vectors * kLanes<T>;
@@ -442,7 +489,7 @@ template <TileShape Shape, bool Packed, class T>
 constexpr GemmTiles<T> tiles_of() {
   return {Shape.rows,
           Shape.vectors,
-          kFetches<Shape.vectors, T>,
+          kNextElements<Shape.vectors, T>,
           pack<Shape.rows, T>,
           pack_b<Shape.vectors, T>,
           run<Shape.rows, Shape.vectors, Packed, T>};

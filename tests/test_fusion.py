@@ -974,3 +974,33 @@ def test_the_steps_of_a_program_can_be_read():
     assert len(program.steps) == 1
     assert json.dumps(program.steps)
     assert program([cx.zeros((4, 3))])[0].shape == (4, 3)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1_500_017,), (1201, 1103), (7, 211, 311)])
+def test_a_large_step_has_the_same_value_whichever_end_it_begins_at(shape, threads):
+    rng = np.random.default_rng(5)
+    x, y = (rng.standard_normal(shape, np.float32) for _ in range(2))
+    expected = [x * y + 1, (x - y).astype(np.float64), np.argmax(x, -1), np.maximum(x, y).max(0)]
+    a, b = cx.from_numpy(x), cx.from_numpy(y)
+    before = cx.get_num_threads()
+    cx.set_num_threads(threads)
+    try:
+        # Steps over this much go forwards and backwards by turns: an odd number of them, twice.
+        for _ in range(2):
+            values = [
+                a * b + 1,
+                (a - b).astype("float64"),
+                cx.argmax(a, -1),
+                cx.maximum(a, b).max(0),
+            ]
+            for value, right in zip([*values, a + b], [*expected, x + y], strict=True):
+                np.testing.assert_array_equal(np.asarray(value), right)
+            total = float(cx.sum(a * b))
+            assert (
+                total
+                == float(cx.sum(a * b))
+                == pytest.approx(float((x * y).sum(dtype=float)), 1e-3, 1)
+            )
+    finally:
+        cx.set_num_threads(before)

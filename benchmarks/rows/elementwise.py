@@ -144,7 +144,8 @@ ROWS = [
         {"numpy": 1.0, "jax": 1.0, "torch": 1.0},
         rounds=5,
         compiled=False,
-        why="stores first read the line that they replace",
+        why="stores first read the line that they replace; every other call goes backwards, and "
+        "begins with what L2 still has",
     ),
     operation("add", 2, lambda lib, x, y: x + y, "stores first read the line that they replace"),
     operation("multiply", 2, lambda lib, x, y: x * y, "as add"),

@@ -46,9 +46,10 @@ void run_pieces(int64_t pieces, int threads, void (*run)(void* context, int64_t 
                 void* context);
 
 /// Calls `body(first, last)` for contiguous ranges that cover [0, n). `cost` is an estimate of the
-/// whole work in nanoseconds on one thread. `body` must not throw.
+/// whole work in nanoseconds on one thread. `body` must not throw. `backwards`: every thread takes
+/// the last range of its share first.
 template <class Body>
-void parallel_ranges(int64_t n, int64_t cost, Body&& body) {
+void parallel_ranges(int64_t n, int64_t cost, Body&& body, bool backwards = false) {
   const int64_t most = cost < kWorthForking ? 1 : cost / (kWorthForking / 2);
   const int64_t threads = std::min<int64_t>({num_threads(), n, most});
   if (threads <= 1) {
@@ -62,12 +63,13 @@ void parallel_ranges(int64_t n, int64_t cost, Body&& body) {
       std::min(n, threads * std::clamp<int64_t>(cost / threads / kLongPiece, 1, kMostPieces));
   struct Context {
     Body& body;
-    int64_t n, pieces;
-  } context{body, n, pieces};
+    int64_t n, pieces, share;  // pieces of a thread, if backwards
+  } context{body, n, pieces, backwards && pieces % threads == 0 ? pieces / threads : 1};
   run_pieces(
       pieces, static_cast<int>(threads),
       [](void* erased, int64_t piece) {
         const Context& c = *static_cast<Context*>(erased);
+        piece += c.share - 1 - 2 * (piece % c.share);
         c.body(c.n * piece / c.pieces, c.n * (piece + 1) / c.pieces);
       },
       &context);

@@ -45,15 +45,17 @@ class TileStep::Runner {
     for (int r = 0; r < step.registers_; ++r) pointers_[r] = memory + r * step.register_bytes_;
   }
 
-  /// Tiles first … last − 1 of the segments one after another, each on its own.
-  void run_tiles(int64_t first, int64_t last) {
+  /// Tiles first … last − 1 of the segments one after another, each on its own; of a segment those
+  /// at its end first, if `backwards`.
+  void run_tiles(int64_t first, int64_t last, bool backwards) {
     int64_t before = 0;
     for (const Segment& segment : step_.segments_) {
       const int64_t from = std::max(first - before, int64_t{0});
       const int64_t to = std::min(last - before, segment.tiles);
       if (from < to) {
         enter(segment);
-        for (int64_t t = from; t < to; ++t) {
+        for (int64_t i = from; i < to; ++i) {
+          const int64_t t = backwards ? to - 1 - (i - from) : i;
           locate(t);
           run_instructions();
           for (const TerminalReduction& terminal : step_.terminals_) reduce_tile(terminal, t);
@@ -278,6 +280,16 @@ bool TileStep::may_overwrite(int input, int output) const {
   return false;
 }
 
+/// Does this run go backwards? Steps over much memory go forwards and backwards by turns: what one
+/// touched last, L2 still holds when the next one begins. (A quarter of the time of a sum of arrays
+/// of 4 MB, on two threads.) Not those that fetch ahead: they do so forwards.
+bool TileStep::takes_turn(double elements) const {
+  constexpr double kMuch = 1 << 17;
+  thread_local bool backwards = false;
+  if (fetches_ahead_ || elements < kMuch) return false;
+  return backwards = !backwards;
+}
+
 void TileStep::run(char* const* slots, char* scratch) {
   int64_t tiles = 0;
   for (const Segment& segment : segments_) tiles += segment.tiles;
@@ -290,9 +302,13 @@ void TileStep::run(char* const* slots, char* scratch) {
       Runner(*this, slots, scratch).run_columns(first, last);
     });
   } else {
-    parallel_ranges(tiles, cost, [&](int64_t first, int64_t last) {
-      Runner(*this, slots, scratch).run_tiles(first, last);
-    });
+    const bool backwards = takes_turn(elements);
+    parallel_ranges(
+        tiles, cost,
+        [&](int64_t first, int64_t last) {
+          Runner(*this, slots, scratch).run_tiles(first, last, backwards);
+        },
+        backwards);
   }
   if (!terminals_.empty()) combine(slots, scratch);
 }

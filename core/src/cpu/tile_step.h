@@ -78,6 +78,7 @@ class TileStep final : public Step {
   void store(const TerminalReduction& t, char* const* slots, char* scratch) const;
   int64_t blocks(const Segment& segment, size_t axis) const;
   int64_t reduced_tiles() const;
+  bool takes_turn(double elements) const;
 
   ReduceKind kind_ = ReduceKind::kNone;
   std::vector<Segment> segments_;
@@ -88,6 +89,7 @@ class TileStep final : public Step {
   int registers_ = 0;
   int64_t register_bytes_ = 0;
   int64_t row_block_ = 1, col_block_ = 1;
+  bool fetches_ahead_ = false;
   bool has_rows_ = false;  ///< is the second last axis a tile's rows?
   size_t kept_axes_ = 0;   ///< leading axes that a terminal reduction keeps
   int64_t out_count_ = 1;  ///< elements of a terminal reduction's result

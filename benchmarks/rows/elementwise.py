@@ -144,10 +144,15 @@ ROWS = [
         {"numpy": 1.0, "jax": 1.0, "torch": 1.0},
         rounds=5,
         compiled=False,
-        why="stores first read the line that they replace; every other call goes backwards, and "
-        "begins with what L2 still has",
+        why="stores first read the line that they replace",
     ),
-    operation("add", 2, lambda lib, x, y: x + y, "stores first read the line that they replace"),
+    operation(
+        "add",
+        2,
+        lambda lib, x, y: x + y,
+        "stores first read the line that they replace; every other call goes backwards, and begins "
+        "with what L2 still has",
+    ),
     operation("multiply", 2, lambda lib, x, y: x * y, "as add"),
     operation("exp", 1, lambda lib, x: lib.exp(x), "loads and stores between the polynomials"),
     Row(

@@ -981,26 +981,23 @@ def test_the_steps_of_a_program_can_be_read():
 def test_a_large_step_has_the_same_value_whichever_end_it_begins_at(shape, threads):
     rng = np.random.default_rng(5)
     x, y = (rng.standard_normal(shape, np.float32) for _ in range(2))
-    expected = [x * y + 1, (x - y).astype(np.float64), np.argmax(x, -1), np.maximum(x, y).max(0)]
     a, b = cx.from_numpy(x), cx.from_numpy(y)
+    cases = [
+        (lambda: a * b + 1, x * y + 1),
+        (lambda: (a - b).astype("float64"), (x - y).astype(np.float64)),
+        (lambda: cx.argmax(a, -1), np.argmax(x, -1)),
+        (lambda: cx.maximum(a, b).max(0), np.maximum(x, y).max(0)),
+    ]
     before = cx.get_num_threads()
     cx.set_num_threads(threads)
     try:
-        # Steps over this much go forwards and backwards by turns: an odd number of them, twice.
-        for _ in range(2):
-            values = [
-                a * b + 1,
-                (a - b).astype("float64"),
-                cx.argmax(a, -1),
-                cx.maximum(a, b).max(0),
-            ]
-            for value, right in zip([*values, a + b], [*expected, x + y], strict=True):
-                np.testing.assert_array_equal(np.asarray(value), right)
-            total = float(cx.sum(a * b))
-            assert (
-                total
-                == float(cx.sum(a * b))
-                == pytest.approx(float((x * y).sum(dtype=float)), 1e-3, 1)
-            )
+        # Large steps go forwards and backwards by turns, so of two equal ones each has its own.
+        for compute, expected in cases:
+            for _ in range(2):
+                np.testing.assert_array_equal(np.asarray(compute()), expected)
+        total = float(cx.sum(a * b))
+        assert (
+            total == float(cx.sum(a * b)) == pytest.approx(float((x * y).sum(dtype=float)), 1e-3, 1)
+        )
     finally:
         cx.set_num_threads(before)

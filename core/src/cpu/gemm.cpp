@@ -402,7 +402,6 @@ class BlockedProduct final : public Kernel {
                          panel);
         }
         tile.b = panel;
-        tile.b_inner = whole;
       }
       if (block.tile.next_a) {
         const int64_t fetched = j * m / width_ * tiles_->fetches;

@@ -22,15 +22,12 @@ struct TileShape {
 };
 #if defined(__AVX512F__)
 constexpr TileShape kFlat = {8, 3}, kTall = {14, 2};
-constexpr bool kManyRegisters = true;
-#else
-#if defined(__AVX2__)
+#elif defined(__AVX2__)
 constexpr TileShape kFlat = {4, 3}, kTall = kFlat;
 #else
 constexpr TileShape kFlat = {4, 2}, kTall = kFlat;
 #endif
-constexpr bool kManyRegisters = false;
-#endif
+constexpr bool kManyRegisters = kFlat.rows * kFlat.vectors > 16;
 
 /// x and y by turns: from their beginnings, or from their middles on.
 template <class V, size_t... Lane>
@@ -350,7 +347,6 @@ void tiles(GemmTile<T> t, int64_t m, int64_t n) {
       }
       advance<Vectors>(t, Rows, t.a_tile);
       t.b = t.panel;
-      t.b_inner = Vectors * kLanes<T>;
       m -= Rows;
     } else if (t.fetches_b) {
       return beside ? row_tiles<Rows, Vectors, true, Reading::kFetching>(t, m, n)

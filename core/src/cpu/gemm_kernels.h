@@ -15,7 +15,7 @@ struct GemmTile {
   int64_t a_row = 0, a_inner = 0;  ///< one of the two is 1
   int64_t a_tile = 0;              ///< from the rows of one register tile to those of the next
   const T* b = nullptr;
-  int64_t b_inner = 0;
+  int64_t b_inner = 0;  ///< where b is read in place; the rows of a packed panel are whole vectors
   /// The last rows of b once more, as wide as whole vectors, where those of b reach beyond its end.
   const T* tail = nullptr;
   int64_t tail_rows = 0;

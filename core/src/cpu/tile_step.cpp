@@ -286,7 +286,10 @@ bool TileStep::may_overwrite(int input, int output) const {
 bool TileStep::takes_turn(double elements) const {
   constexpr double kMuch = 1 << 17;
   thread_local bool backwards = false;
-  if (fetches_ahead_ || elements < kMuch) return false;
+  const auto fetches = [](const TileInstruction& in) {
+    return in.fetches != TileInstruction::kNothing;
+  };
+  if (elements < kMuch || std::ranges::any_of(instructions_, fetches)) return false;
   return backwards = !backwards;
 }
 

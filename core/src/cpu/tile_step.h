@@ -89,7 +89,6 @@ class TileStep final : public Step {
   int registers_ = 0;
   int64_t register_bytes_ = 0;
   int64_t row_block_ = 1, col_block_ = 1;
-  bool fetches_ahead_ = false;
   bool has_rows_ = false;  ///< is the second last axis a tile's rows?
   size_t kept_axes_ = 0;   ///< leading axes that a terminal reduction keeps
   int64_t out_count_ = 1;  ///< elements of a terminal reduction's result

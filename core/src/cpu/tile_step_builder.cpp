@@ -620,7 +620,6 @@ void TileStepBuilder::fetch_ahead() {
     const TileOperand& operand = step_.segments_[0].operands[i];
     if (operand.item != sizeof(float) || operand.strides[0] != 1) continue;
     (instruction++)->fetches = static_cast<uint16_t>(static_cast<size_t>(step_.registers_) + i);
-    step_.fetches_ahead_ = true;
   }
 }
 
